@@ -1,0 +1,63 @@
+"""The analytes that a table may hold: their names, their aliases and their units."""
+
+import functools
+import re
+
+import pint
+
+UNITS: dict[str, str] = {
+    "il1b": "pg/mL",
+    "il6": "pg/mL",
+    "il8": "pg/mL",
+    "il10": "pg/mL",
+    "tnf": "pg/mL",
+    "ifn_gamma": "pg/mL",
+    "crp": "mg/L",
+    "ferritin": "ng/mL",
+}
+
+LABELS: dict[str, str] = {
+    "il1b": "IL-1β",
+    "il6": "IL-6",
+    "il8": "IL-8",
+    "il10": "IL-10",
+    "tnf": "TNF-α",
+    "ifn_gamma": "IFN-γ",
+    "crp": "CRP",
+    "ferritin": "ferritin",
+}
+
+_ALIASES = {"il1beta": "il1b", "tnfalpha": "tnf", "tnfa": "tnf", "ifng": "ifn_gamma", "ifngamma": "ifn_gamma"}
+
+
+def canonical(name: str) -> str:
+    """The canonical name of an analyte: `IL-6`, `IL6` and `il6` are `il6`.
+
+    Raises `ValueError` for an unknown analyte; the message lists the known ones.
+    """
+    key = re.sub(r"[^a-z0-9αβγ]", "", name.strip().lower()).replace("α", "alpha").replace("β", "beta")
+    key = key.replace("γ", "gamma")
+    key = _ALIASES.get(key, key)
+    if key not in UNITS:
+        raise ValueError(f"unknown analyte {name!r}; known: {', '.join(UNITS)}")
+    return key
+
+
+@functools.cache
+def factor(unit: str, analyte: str) -> float:
+    """The factor that brings a value in `unit` to the unit of `analyte`.
+
+    Raises `ValueError` for a unit that pint does not know or that measures something else.
+    """
+    target = UNITS[analyte]
+    try:
+        return float(_registry().Quantity(1.0, unit.strip()).to(target).magnitude)
+    except pint.DimensionalityError as error:
+        raise ValueError(f"unit {unit!r} does not convert to {target}, the unit of {analyte}") from error
+    except Exception as error:  # pint's parser raises many kinds for text that is not a unit
+        raise ValueError(f"unknown unit {unit!r}; for {analyte} give {target} or a unit that converts to it") from error
+
+
+@functools.cache
+def _registry() -> pint.UnitRegistry:
+    return pint.UnitRegistry()

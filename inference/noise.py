@@ -1,0 +1,56 @@
+"""How readings scatter around the model's prediction."""
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax.scipy.special import log_ndtr
+from jaxtyping import Array, Float, Key
+
+from .observations import Observations
+from .prior import Prior
+
+import equinox as eqx
+
+
+class LogNormal(eqx.Module):
+    r"""Log-normal scatter, for single readings and for summaries of groups.
+
+    *A single reading* $y$ of the prediction $f$ has $\ln y \sim N(\ln f, \sigma^2)$; below (above) a limit
+    $\ell$ its likelihood is the exact tail $\Phi(\pm(\ln \ell - \ln f)/\sigma)$.
+
+    *A group's summary* is the log-mean $m$ and log-SD $s$ of $n$ subjects at one time, whose log-readings are
+    taken as $N(\ln f, \tau^2)$ with a spread $\tau$ of that time's own. Under the reference prior
+    $p(\tau) \propto 1/\tau$ it integrates out exactly: $(m - \ln f)/(s/\sqrt n)$ has Student's $t$
+    distribution with $n-1$ degrees of freedom (Gelman et al., Bayesian Data Analysis, 3rd ed., section 3.2).
+    The summaries do not tell the correlation of one subject's readings over time; it is taken as zero.
+    """
+
+    sigma: Prior = eqx.field(default_factory=lambda: Prior(0.2, 3.0))
+
+    def parameters(self, data: Observations) -> dict[str, Prior]:
+        """The noise parameters that `data` inform, with their priors: none where all rows are summaries."""
+        return {"sigma": self.sigma} if data.individual.any() else {}
+
+    def log_density(
+        self, log_f: Float[Array, " obs"], parameters: dict[str, Float[Array, ""]], data: Observations
+    ) -> Float[Array, " obs"]:
+        """The log-density of each reading's value given the log-prediction; log-probability where censored."""
+        sigma = parameters.get("sigma", 1.0)
+        log_y, log_limit = jnp.log(data.value), jnp.log(data.limit)
+        read = dist.Normal(log_f, sigma).log_prob(log_y) - log_y
+        tail = log_ndtr(-data.cens * (log_limit - log_f) / sigma)
+        group = self._mean(data, log_f).log_prob(log_y) - log_y
+        return jnp.where(data.individual, jnp.where(data.cens == 0, read, tail), group)
+
+    def draw(
+        self, key: Key[Array, ""], log_f: Float[Array, " obs"], parameters: dict[str, Float[Array, ""]], data: Observations
+    ) -> Float[Array, " obs"]:
+        """Replicated readings: what the assay would read without its limits, or the mean of another such group."""
+        one, many = jax.random.split(key)
+        single = dist.Normal(log_f, parameters.get("sigma", 1.0)).sample(one)
+        return jnp.exp(jnp.where(data.individual, single, self._mean(data, log_f).sample(many)))
+
+    def _mean(self, data: Observations, log_f: Float[Array, " obs"]) -> dist.StudentT:
+        freedom = jnp.maximum(data.n - 1, 1)
+        scale = jnp.where(data.individual, 1.0, data.spread / jnp.sqrt(jnp.maximum(data.n, 1)))
+        return dist.StudentT(freedom, log_f, scale)

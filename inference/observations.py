@@ -1,0 +1,95 @@
+"""Readings of analytes over time, each an individual value or the summary of a group."""
+
+import equinox as eqx
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from .analyte import UNITS
+
+COLUMNS = ("subject", "time_h", "analyte", "value", "unit", "cens", "limit", "sd", "n", "statistic")
+
+
+class Observations(eqx.Module):
+    """Readings along one dimension, ordered by time.
+
+    `value` is in the unit of its analyte. `cens` is 0 for a value as read, -1 where the truth is below `limit`
+    and +1 where it is above. A group row has `n` > 0 subjects whose log-readings have the mean
+    `log(value)` and the standard deviation `spread`; an individual row has `n` = 0.
+    """
+
+    subject: tuple[str, ...] = eqx.field(static=True)
+    analyte: tuple[str, ...] = eqx.field(static=True)
+    time: Float[np.ndarray, " obs"]
+    value: Float[np.ndarray, " obs"]
+    cens: Int[np.ndarray, " obs"]
+    limit: Float[np.ndarray, " obs"]
+    n: Int[np.ndarray, " obs"]
+    spread: Float[np.ndarray, " obs"]
+
+    def __len__(self) -> int:
+        return len(self.subject)
+
+    @property
+    def labels(self) -> list[str]:
+        """One unique label per reading: subject, analyte and time."""
+        return [f"{s}|{a}|{t:g}" for s, a, t in zip(self.subject, self.analyte, self.time, strict=True)]
+
+    @property
+    def individual(self) -> np.ndarray:
+        """Which rows are readings of one subject."""
+        return self.n == 0
+
+    @property
+    def interval(self) -> tuple[np.ndarray, np.ndarray]:
+        """The ends of a bar for each row: the 95 % interval of a group's mean; for an individual, its value."""
+        half = 1.96 * self.spread / np.sqrt(np.maximum(self.n, 1))
+        return self.value * np.exp(-half), self.value * np.exp(half)
+
+    def table(self) -> pd.DataFrame:
+        """The readings in the tidy format, in canonical units; a group's mean and SD are geometric."""
+        group = ~self.individual
+        return pd.DataFrame(
+            {
+                "subject": self.subject,
+                "time_h": self.time,
+                "analyte": self.analyte,
+                "value": self.value,
+                "unit": [UNITS[a] for a in self.analyte],
+                "cens": np.array(["left", "none", "right"])[self.cens + 1],
+                "limit": np.where(self.cens != 0, self.limit, np.nan),
+                "sd": np.where(group, np.exp(self.spread), np.nan),
+                "n": pd.array(np.where(group, self.n, -1), "Int64").astype(object) if group.any() else "",
+                "statistic": np.where(group, "geometric_mean", "individual"),
+            }
+        ).replace({"n": {-1: ""}})
+
+
+def observations(frame: pd.DataFrame) -> Observations:
+    """The readings of a checked table in the tidy format, with values in the unit of their analyte.
+
+    A mean and SD of raw readings become a mean and SD of log-readings by the moments of a log-normal:
+    $\\sigma^2 = \\ln(1 + s^2/m^2)$, $\\mu = \\ln m - \\sigma^2/2$ (Higgins, White and Anzures-Cabrera, Stat Med
+    2008;27:6072). A geometric mean and SD need no conversion.
+    """
+    frame = frame.sort_values(["time_h", "subject", "analyte"], kind="stable")
+    value = frame["value"].to_numpy(float)
+    sd = frame["sd"].to_numpy(float)
+    statistic = frame["statistic"].to_numpy(str)
+    arithmetic, geometric = statistic == "mean", statistic == "geometric_mean"
+    spread = np.zeros(len(frame))
+    spread[geometric] = np.log(sd[geometric])
+    spread[arithmetic] = np.sqrt(np.log1p((sd[arithmetic] / value[arithmetic]) ** 2))
+    value = np.where(arithmetic, value * np.exp(-(spread**2) / 2), value)
+    cens = frame["cens"].map({"left": -1, "none": 0, "right": 1}).to_numpy(int)
+    limit = frame["limit"].to_numpy(float)
+    return Observations(
+        tuple(frame["subject"]),
+        tuple(frame["analyte"]),
+        frame["time_h"].to_numpy(float),
+        np.where(cens == 0, value, limit),
+        cens,
+        np.where(cens == 0, 1.0, limit),
+        np.where(statistic == "individual", 0, frame["n"].fillna(0).to_numpy(float)).astype(int),
+        spread,
+    )

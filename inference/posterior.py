@@ -1,0 +1,138 @@
+"""The posterior as one labelled tree in ArviZ's schema, and its file."""
+
+from pathlib import Path
+from typing import Any
+
+import arviz_base as azb
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Key
+
+from cytostorm.models import derivations
+
+from .analyte import UNITS
+from .predictive import Prediction, predict
+from .problem import Problem
+from .sampler import Draws
+
+NUM_PRIOR = 1000
+NUM_CURVES = 400
+
+
+def assemble(problem: Problem, draws: Draws, key: Key[Array, ""]) -> xr.DataTree:
+    """The draws of a problem with everything that belongs to them.
+
+    Groups: `posterior, sample_stats, log_likelihood, log_prior, prior, prior_predictive,
+    posterior_predictive, predictions, observed_data, constant_data`. Readings lie on `obs_id` with the
+    coordinates subject, analyte and time; `predictions` holds curves over `time`, in the unit of their
+    analyte, for a subset of the draws. Prior draws that could not be solved are left out and counted in
+    the attribute `num_failed` of `prior`.
+    """
+    key_prior, key_prior_y, key_y = jax.random.split(key, 3)
+    shape = next(iter(draws.values.values())).shape
+    grid = problem.grid()
+    after = predict(problem, {name: x.reshape(-1) for name, x in draws.values.items()}, grid, key_y)
+    keys = jax.random.split(key_prior, len(problem.sampled))
+    prior = {
+        name: np.asarray(p.distribution.sample(k, (NUM_PRIOR,)))
+        for k, (name, p) in zip(keys, problem.sampled.items(), strict=True)
+    }
+    before = predict(problem, prior, grid, key_prior_y)
+    okay = before.okay
+
+    def by_chain(x: np.ndarray) -> np.ndarray:
+        return x.reshape(shape + x.shape[1:])
+
+    def one_chain(x: np.ndarray) -> np.ndarray:
+        return x[okay][None]
+
+    data = problem.data
+    tree = azb.from_dict(
+        {
+            "posterior": draws.values | {name: by_chain(x) for name, x in after.derived.items()},
+            "sample_stats": draws.stats,
+            "log_likelihood": {"y": by_chain(after.log_likelihood)},
+            "log_prior": _log_prior(problem, draws),
+            "prior": {n: one_chain(x) for n, x in (prior | before.derived).items()},
+            "prior_predictive": {"y": one_chain(before.replicated)},
+            "posterior_predictive": {"y": by_chain(after.replicated)},
+            "observed_data": {"y": data.value},
+            "constant_data": {
+                "cens": data.cens,
+                "limit": np.where(data.cens == 0, np.nan, data.limit),
+                "n": data.n,
+                "spread": data.spread,
+            },
+        },
+        coords={"obs_id": np.array(data.labels)},
+        dims={"y": ["obs_id"], "cens": ["obs_id"], "limit": ["obs_id"], "n": ["obs_id"], "spread": ["obs_id"]},
+    )
+    tree["predictions"] = _curves(after, grid.times, shape)
+    tree["prior_predictions"] = _curves(_only(before, okay), grid.times, (1, int(okay.sum())))
+    for group in ("log_likelihood", "prior_predictive", "posterior_predictive", "observed_data", "constant_data"):
+        tree[group] = tree[group].to_dataset().assign_coords(
+            subject=("obs_id", np.array(data.subject)),
+            analyte=("obs_id", np.array(data.analyte)),
+            time=("obs_id", data.time, {"units": "h"}),
+        )
+    tree["prior"].attrs["num_failed"] = int((~okay).sum())
+    _describe(tree, problem)
+    return tree
+
+
+def save(tree: xr.DataTree, path: Path) -> None:
+    """Write the tree as netCDF."""
+    tree.to_netcdf(path, engine="h5netcdf")
+
+
+def load(path: str | Path) -> xr.DataTree:
+    """Read a tree that `save` wrote. Raises `ValueError` if there is no such file."""
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such posterior; give the path of a posterior.nc")
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        return tree.load()
+
+
+def _only(prediction: Prediction, keep: np.ndarray) -> Prediction:
+    return jax.tree.map(lambda x: x[keep], prediction)
+
+
+def _curves(prediction: Prediction, times: Array, shape: tuple[int, ...]) -> xr.Dataset:
+    """Curves over time for a thinned set of draws."""
+    thin = max(1, shape[1] * shape[0] // NUM_CURVES)
+    return xr.Dataset(
+        {
+            name: (
+                ("chain", "draw", "time"),
+                x.reshape(*shape, -1)[:, ::thin],
+                {"units": UNITS.get(name, "")},
+            )
+            for name, x in prediction.curves.items()
+        },
+        coords={
+            "chain": np.arange(shape[0]),
+            "draw": np.arange(0, shape[1], thin),
+            "time": ("time", np.asarray(times), {"units": "h"}),
+        },
+    )
+
+
+def _log_prior(problem: Problem, draws: Draws) -> dict[str, np.ndarray]:
+    return {
+        name: np.asarray(prior.distribution.log_prob(jnp.asarray(draws.values[name])))
+        for name, prior in problem.sampled.items()
+    }
+
+
+def _describe(tree: xr.DataTree, problem: Problem) -> None:
+    """Write symbol, unit, meaning and prior of every variable into its attributes."""
+    text: dict[str, dict[str, Any]] = {n: dict(d) for n, d in problem.describe().items()}
+    for name, prior in problem.sampled.items():
+        text[name] |= {"prior_median": prior.median, "prior_fold": prior.fold, "prior_log_sd": prior.log_sd}
+    for name, q in derivations(problem.model).items():
+        text[name] = {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning}
+    for group in ("posterior", "prior"):
+        for name, attributes in text.items():
+            tree[group][name].attrs.update({"units": attributes["unit"]} | attributes)

@@ -1,0 +1,50 @@
+"""What a problem predicts at many draws of its parameters: curves, log-likelihoods, replicated readings."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key
+
+from cytostorm.models import Plan, derivations
+
+from .problem import Problem
+
+BATCH = 256
+
+
+class Prediction(eqx.Module):
+    """Predictions along a leading draw dimension; where `okay` is false the others carry no meaning."""
+
+    okay: Bool[np.ndarray, " draw"]
+    derived: dict[str, Float[np.ndarray, " draw"]]
+    curves: dict[str, Float[np.ndarray, "draw time"]]
+    log_likelihood: Float[np.ndarray, "draw obs"]
+    replicated: Float[np.ndarray, "draw obs"]
+
+
+def predict(problem: Problem, values: dict[str, Float[np.ndarray, " draw"]], grid: Plan, key: Key[Array, ""]) -> Prediction:
+    """Predict at every draw, in batches of equal size so that one program serves them all."""
+    num = len(next(iter(values.values())))
+    padding = -num % BATCH
+    values = {name: np.concatenate([x, np.repeat(x[-1:], padding)]) for name, x in values.items()}
+    keys = jax.random.split(key, num + padding)
+    parts = [
+        _predict(problem, {name: jnp.asarray(x[i : i + BATCH]) for name, x in values.items()}, grid, keys[i : i + BATCH])
+        for i in range(0, num + padding, BATCH)
+    ]
+    return jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
+
+
+@eqx.filter_jit
+def _predict(problem: Problem, values: dict[str, Array], grid: Plan, keys: Array) -> Prediction:
+    def one(values: dict[str, Array], key: Array) -> Prediction:
+        model = problem.build(values)
+        log_f, okay = problem.read(values)
+        curves, drawn = problem.curves(values, grid)
+        log_likelihood = problem.noise.log_density(log_f, values, problem.data)
+        replicated = problem.noise.draw(key, log_f, values, problem.data)
+        derived = {name: getattr(model, name) for name in derivations(model)}
+        return Prediction(okay & drawn, derived, curves, log_likelihood, replicated)
+
+    return jax.vmap(one)(values, keys)

@@ -1,0 +1,146 @@
+"""The posterior to sample: model, scenario, readings, priors and noise as one NumPyro program."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Bool, Float
+
+from cytostorm.models import Model, Plan, Scenario, Solver, differentiate, plan, quantities, replace, solve
+
+from .gradient import with_jacobian
+from .noise import LogNormal
+from .observations import Observations
+from .prior import Prior, Priors
+
+type Values = dict[str, Float[Array, ""]]
+
+
+class Problem(eqx.Module):
+    """A posterior: the sampled parameters of `model` under `scenario`, given readings, priors and noise.
+
+    Raises `ValueError` if the model does not read an analyte of the data, if a prior names no parameter of the
+    model, or if the scenario does not fit the model.
+    """
+
+    model: Model
+    scenario: Scenario
+    data: Observations
+    priors: Priors
+    noise: LogNormal
+    solver: Solver
+    prepared: Plan
+    when: Any = eqx.field(static=True)
+    which: Any = eqx.field(static=True)
+
+    def __init__(
+        self,
+        model: Model,
+        scenario: Scenario,
+        data: Observations,
+        priors: Priors,
+        noise: LogNormal | None = None,
+        solver: Solver | None = None,
+    ):
+        replace(model, {name: 1.0 for name in priors})
+        for analyte in dict.fromkeys(data.analyte):
+            if analyte not in model.analytes:
+                raise ValueError(
+                    f"{type(model).__name__} does not predict `{analyte}`, which the data hold;"
+                    f" it predicts: {', '.join(model.analytes)} (choose readings with `data.analytes`)"
+                )
+        self.model, self.scenario, self.data, self.priors = model, scenario, data, priors
+        self.noise, self.solver = noise or LogNormal(), solver or Solver()
+        times, when = np.unique(data.time, return_inverse=True)
+        self.prepared = plan(model, scenario, times)
+        self.when = tuple(int(i) for i in when)
+        self.which = tuple(list(model.analytes).index(a) for a in data.analyte)
+
+    @property
+    def sampled(self) -> dict[str, Prior]:
+        """Every sampled parameter with its prior: those of the model, then those of the noise."""
+        return {name: self.priors[name] for name in self.priors} | self.noise.parameters(self.data)
+
+    def build(self, values: Values) -> Model:
+        """The model with the sampled parameters at these values."""
+        return replace(self.model, {name: values[name] for name in self.priors})
+
+    def predict(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, ""]]:
+        """The log-prediction of every reading and whether the solve succeeded (0 where it failed).
+
+        Differentiable in reverse mode: value and Jacobian come from one solve of state and tangents.
+        """
+        return with_jacobian(self._evaluate)(jnp.stack([jnp.log(values[name]) for name in self.priors]))
+
+    def _evaluate(self, theta: Array) -> tuple[Array, Array, Array]:
+        def build(theta: Array) -> Model:
+            return self.build(dict(zip(self.priors, jnp.exp(theta), strict=True)))
+
+        result = differentiate(build, theta, self.prepared, self.solver)
+        value = self._pick(result.value)
+        okay = result.okay & jnp.all(value > 0)
+        value = jnp.where(okay, value, 1.0)
+        jacobian = jnp.where(okay, self._pick(result.jacobian) / value[:, None], 0.0)
+        return jnp.log(value), jacobian, okay & jnp.all(jnp.isfinite(jacobian))
+
+    def _pick(self, read: dict[str, Array]) -> Array:
+        """The prediction of each reading from the read-outs over the distinct times."""
+        table = jnp.stack([read[analyte] for analyte in self.model.analytes])
+        return table[np.array(self.which), np.array(self.when)]
+
+    def program(self) -> None:
+        """The NumPyro program. A solve that fails has probability zero and gradient zero."""
+        values = {name: numpyro.sample(name, prior.distribution) for name, prior in self.sampled.items()}
+        log_f, okay = self.predict(values)  # type: ignore[arg-type]
+        numpyro.factor("solved", jnp.where(okay, 0.0, -jnp.inf))
+        with numpyro.plate("obs_id", len(self.data)):
+            numpyro.sample("y", Reading(self.noise, log_f, values, self.data), obs=self.data.value)  # type: ignore[arg-type]
+
+    def read(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, ""]]:
+        """The log-prediction of every reading without derivatives, and whether the solve succeeded."""
+        read, okay = self.curves(values, self.prepared)
+        value = self._pick(read)
+        okay &= jnp.all(value > 0)
+        return jnp.log(jnp.where(okay, value, 1.0)), okay
+
+    def curves(self, values: Values, prepared: Plan) -> tuple[dict[str, Array], Array]:
+        """The read-outs over the times of `prepared`, by analyte, and whether the solve succeeded."""
+        model = self.build(values)
+        trajectory = solve(model, prepared, self.solver)
+        return trajectory.observe(model), trajectory.okay
+
+    def grid(self, num: int = 200) -> Plan:
+        """A plan for smooth curves from the scenario's start to the last reading."""
+        start, end = self.scenario.start, float(self.data.time.max())
+        return plan(self.model, self.scenario, np.linspace(start, max(end, start + 1e-6), num))
+
+    def describe(self) -> dict[str, dict[str, str]]:
+        """Symbol, unit and meaning of every sampled parameter."""
+        known = quantities(self.model)
+        text = {n: {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning} for n, q in known.items()}
+        text["sigma"] = {"symbol": r"\sigma", "unit": "1", "meaning": "SD of log-readings around the prediction"}
+        return {name: text[name] for name in self.sampled}
+
+
+class Reading(dist.Distribution):
+    """The noise around a prediction as a NumPyro distribution over the readings."""
+
+    support = dist.constraints.positive
+    pytree_data_fields = ("log_f", "values")
+    pytree_aux_fields = ("noise", "data")
+
+    def __init__(self, noise: LogNormal, log_f: Array, values: Values, data: Observations):
+        self.noise, self.log_f, self.values, self.data = noise, log_f, values, data
+        super().__init__(batch_shape=(len(data),))
+
+    def log_prob(self, value: Array) -> Array:
+        return self.noise.log_density(self.log_f, self.values, eqx.tree_at(lambda d: d.value, self.data, value))
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        if sample_shape:
+            return jax.vmap(lambda k: self.sample(k))(jax.random.split(key, sample_shape))
+        return self.noise.draw(key, self.log_f, self.values, self.data)

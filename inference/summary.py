@@ -1,0 +1,87 @@
+"""Tables of a posterior: what was learned of each parameter, and how readings compare with predictions."""
+
+import arviz_stats as azs
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+# A contraction below the first hardly moves the prior; from the second on the data determine the value.
+LESSONS = ((0.5, "hardly"), (0.8, "partly"), (np.inf, "well"))
+
+
+def summary(tree: xr.DataTree) -> pd.DataFrame:
+    """One row per parameter and derived quantity.
+
+    Columns: symbol, unit, median, sd, the 90 % interval (q5, q95), rank-normalised R-hat, bulk and tail ESS, prior
+    median and 90 % interval, the prior-to-posterior contraction $1 - \\mathrm{Var}_{post}/\\mathrm{Var}_{prior}$ of the
+    logarithm, and what the data teach of it in a word: well (0.8 or more), partly, hardly (below 0.5).
+    """
+    posterior, prior = tree["posterior"].to_dataset(), tree["prior"].to_dataset()
+    rhat, bulk, tail = azs.rhat(posterior), azs.ess(posterior, method="bulk"), azs.ess(posterior, method="tail")
+    rows = {}
+    for name, draws in posterior.data_vars.items():
+        x, p, attributes = draws.values.ravel(), prior[name].values.ravel(), draws.attrs
+        log_sd = attributes.get("prior_log_sd", np.std(np.log(p)))
+        contraction = 1 - np.var(np.log(x)) / log_sd**2
+        rows[name] = {
+            "symbol": attributes["symbol"],
+            "unit": attributes["units"],
+            "median": np.median(x),
+            "sd": np.std(x),
+            "q5": np.quantile(x, 0.05),
+            "q95": np.quantile(x, 0.95),
+            "r_hat": float(rhat[name]),
+            "ess_bulk": float(bulk[name]),
+            "ess_tail": float(tail[name]),
+            "prior_median": attributes.get("prior_median", np.median(p)),
+            "prior_q5": np.quantile(p, 0.05),
+            "prior_q95": np.quantile(p, 0.95),
+            "contraction": contraction,
+            "taught": next(word for bound, word in LESSONS if contraction < bound),
+            "meaning": attributes["meaning"],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
+
+
+def fitted(tree: xr.DataTree) -> pd.DataFrame:
+    """One row per reading: its value, the posterior predictive median and 50 and 90 % intervals."""
+    observed = tree["observed_data"].to_dataset()
+    constant = tree["constant_data"].to_dataset()
+    y = tree["posterior_predictive"]["y"].stack(sample=("chain", "draw"))
+    q = y.quantile([0.05, 0.25, 0.5, 0.75, 0.95], dim="sample").values
+    value = observed["y"].values
+    return pd.DataFrame(
+        {
+            "subject": observed["subject"].values,
+            "analyte": observed["analyte"].values,
+            "time_h": observed["time"].values,
+            "value": value,
+            "cens": constant["cens"].values,
+            "predicted": q[2],
+            "q5": q[0],
+            "q25": q[1],
+            "q75": q[3],
+            "q95": q[4],
+            "inside_90": _inside(value, constant["cens"].values, q[0], q[4]),
+        }
+    )
+
+
+def lesson(table: pd.DataFrame) -> list[str]:
+    """In words, what the data teach of the feedback gain and of the IL-6 clearance, where both were sampled."""
+    words = {
+        "well": "the data determine it",
+        "partly": "the data narrow it",
+        "hardly": "the data hardly inform it: this is mostly the prior",
+    }
+    names = {"gamma": "Feedback gain", "margin": "Margin to the critical gain", "k_l": "IL-6 clearance"}
+    return [
+        f"{text}: contraction {table.loc[name, 'contraction']:.2f}, {words[str(table.loc[name, 'taught'])]}."
+        for name, text in names.items()
+        if name in table.index
+    ]
+
+
+def _inside(value: np.ndarray, cens: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Whether a reading agrees with an interval; a censored one only needs the interval to reach past its limit."""
+    return np.where(cens == 0, (low <= value) & (value <= high), np.where(cens < 0, low <= value, value <= high))

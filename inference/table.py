@@ -1,0 +1,216 @@
+"""Reading a tidy table: every fault is an error that names file, row, value and remedy."""
+
+import importlib.resources
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from .analyte import UNITS, canonical, factor
+from .observations import COLUMNS, Observations, observations
+
+REQUIRED = ("subject", "time_h", "analyte", "value", "unit")
+STATISTICS = ("individual", "mean", "geometric_mean")
+CENSORING = ("none", "left", "right")
+
+
+def bundled(name: str, analytes: Sequence[str] | None = None, subjects: Sequence[str] | None = None) -> Observations:
+    """The readings of a data set that ships with the package. Raises what `read` raises."""
+    folder = importlib.resources.files("cytostorm.data") / name
+    with importlib.resources.as_file(folder / "table.csv") as path:
+        if not path.is_file():
+            raise ValueError(f"no data set `{name}` ships with this package")
+        return read(path, analytes, subjects)
+
+
+def read(
+    path: str | Path, analytes: Sequence[str] | None = None, subjects: Sequence[str] | None = None
+) -> Observations:
+    """The readings of a tidy CSV file, or those of some analytes and subjects.
+
+    Columns: `subject, time_h, analyte, value, unit` and, where needed, `cens` (none, left, right), `limit`,
+    `sd`, `n`, `statistic` (individual, mean, geometric_mean). Other columns are ignored.
+
+    Raises `ValueError` for a table that is not of this form: file, line, value and remedy are named.
+    """
+    path = Path(path)
+    frame = _check(_strings(path), path)
+    frame = _select(frame, "analyte", [canonical(a) for a in analytes] if analytes else None, path)
+    frame = _select(frame, "subject", [str(s) for s in subjects] if subjects else None, path)
+    return observations(frame)
+
+
+def _strings(path: Path) -> pd.DataFrame:
+    """The cells of the file as text; the index is the line number in the file."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; give the path of a CSV table")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty (0 bytes); it needs a header line {','.join(REQUIRED)}")
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: byte {error.object[error.start]:#04x} is not UTF-8; save as UTF-8") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{path}: not a CSV table: {str(error).strip()}; give every row as many cells as the header") from error
+    frame.columns = [str(column).strip() for column in frame.columns]
+    frame.index = pd.RangeIndex(2, len(frame) + 2)
+    frame = frame.apply(lambda column: column.str.strip())
+    return frame[(frame != "").any(axis=1)]
+
+
+def _check(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The table with numbers as numbers and values in the units of their analytes."""
+    if missing := [column for column in REQUIRED if column not in frame]:
+        raise ValueError(
+            f"{path}: column `{missing[0]}` is missing; found: {', '.join(frame.columns)}; needed: {', '.join(REQUIRED)}"
+        )
+    if frame.columns.has_duplicates:
+        raise ValueError(f"{path}: column `{frame.columns[frame.columns.duplicated()][0]}` occurs twice; keep one")
+    if frame.empty:
+        raise ValueError(f"{path}: the table has a header but no rows; add at least one reading")
+    frame = frame.reindex(columns=list(COLUMNS), fill_value="")
+    frame["cens"] = frame["cens"].replace("", "none").str.lower()
+    frame["statistic"] = frame["statistic"].replace("", "individual").str.lower()
+    _validate(_TEXT, frame, path)
+    frame["analyte"] = frame["analyte"].map(canonical)
+    for column in ("time_h", "value", "limit", "sd", "n"):
+        frame[column] = frame[column].replace("", "nan").astype(float)
+    _validate(_NUMBERS, frame, path)
+    _order(frame, path)
+    for row, analyte, unit in frame[["analyte", "unit"]].itertuples():
+        try:
+            scale = factor(unit, analyte)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {row}: {error}") from error
+        frame.loc[row, ["value", "limit"]] *= scale
+        if frame.loc[row, "statistic"] == "mean":
+            frame.loc[row, "sd"] *= scale
+    frame["unit"] = frame["analyte"].map(UNITS)
+    return frame
+
+
+def _order(frame: pd.DataFrame, path: Path) -> None:
+    for (subject, analyte), rows in frame.groupby(["subject", "analyte"], sort=False):
+        step = rows["time_h"].diff()
+        if (step == 0).any() or rows["time_h"].duplicated().any():
+            row = rows.index[rows["time_h"].duplicated()][0]
+            first = rows.index[rows["time_h"] == rows.loc[row, "time_h"]][0]
+            raise ValueError(
+                f"{path}, line {row}: a second {analyte} reading of subject {subject!r} at {rows.loc[row, 'time_h']:g} h"
+                f" (the first is on line {first}); keep one, or give them different subjects"
+            )
+        if (step < 0).any():
+            row = rows.index[step < 0][0]
+            raise ValueError(
+                f"{path}, line {row}: time {rows.loc[row, 'time_h']:g} h comes after a later one for subject {subject!r},"
+                f" {analyte}; sort the rows by time"
+            )
+
+
+def _select(frame: pd.DataFrame, column: str, keep: list[str] | None, path: Path) -> pd.DataFrame:
+    if keep is None:
+        return frame
+    found = list(dict.fromkeys(frame[column]))
+    if unknown := [name for name in keep if name not in found]:
+        raise ValueError(f"{path}: no {column} `{unknown[0]}` in the table; it has: {', '.join(found)}")
+    return frame[frame[column].isin(keep)]
+
+
+def _validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, path: Path) -> None:
+    try:
+        schema.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        cases = errors.failure_cases.dropna(subset=["index"]).sort_values("index", kind="stable")
+        row, column, remedy = cases.iloc[0][["index", "column", "check"]]
+        if column not in COLUMNS:  # a check across columns names its column before the colon
+            column, remedy = remedy.split(": ", 1)
+        shown = frame.loc[int(row), column]
+        more = cases["index"].nunique() - 1
+        others = f" ({more} more faulty row{'s' if more > 1 else ''})" if more else ""
+        raise ValueError(f"{path}, line {int(row)}, column `{column}`: {shown!r} {remedy}{others}") from None
+
+
+def _numeric(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def _known(text: str) -> bool:
+    try:
+        return bool(canonical(text))
+    except ValueError:
+        return False
+
+
+def _each(test, remedy: str) -> pa.Check:
+    return pa.Check(test, element_wise=True, error=remedy)
+
+
+def _blank_or_number(remedy: str) -> pa.Column:
+    return pa.Column(str, _each(lambda text: text == "" or _numeric(text), remedy))
+
+
+_TEXT = pa.DataFrameSchema(
+    {
+        "subject": pa.Column(str, _each(bool, "is blank; name the subject")),
+        "time_h": pa.Column(str, _each(_numeric, "is not a finite number; give hours")),
+        "analyte": pa.Column(str, _each(_known, f"is not a known analyte; known: {', '.join(UNITS)}")),
+        "value": _blank_or_number("is not a finite number; give the reading as a plain number"),
+        "unit": pa.Column(str, _each(bool, "is blank; give the unit of the value")),
+        "cens": pa.Column(str, _each(lambda text: text in CENSORING, f"is unknown; choose from: {', '.join(CENSORING)}")),
+        "limit": _blank_or_number("is not a finite number; give the limit of the assay or leave it blank"),
+        "sd": _blank_or_number("is not a finite number; give the standard deviation or leave it blank"),
+        "n": _blank_or_number("is not a finite number; give the number of subjects or leave it blank"),
+        "statistic": pa.Column(
+            str, _each(lambda text: text in STATISTICS, f"is unknown; choose from: {', '.join(STATISTICS)}")
+        ),
+    }
+)
+
+
+def _rows(column: str, test, remedy: str) -> pa.Check:
+    return pa.Check(test, error=f"{column}: {remedy}")
+
+
+_NUMBERS = pa.DataFrameSchema(
+    {"time_h": pa.Column(float, _each(lambda t: t >= 0, "is negative; count hours from the start of the scenario"))},
+    checks=[
+        _rows("value", lambda f: f["value"].notna() | (f["cens"] != "none"), "is blank; give the reading"),
+        _rows("value", lambda f: ~(f["value"] < 0), "is negative; a concentration is not"),
+        _rows(
+            "value",
+            lambda f: (f["cens"] != "none") | ~(f["value"] == 0),
+            "has no logarithm; where the assay saw nothing, set cens to left and limit to its lower limit",
+        ),
+        _rows(
+            "limit",
+            lambda f: (f["cens"] == "none") | (f["limit"] > 0),
+            "does not fit a censored reading; give its limit, above 0",
+        ),
+        _rows(
+            "cens",
+            lambda f: (f["statistic"] == "individual") | (f["cens"] == "none"),
+            "does not fit the summary of a group; give the individual readings, or none",
+        ),
+        _rows(
+            "n",
+            lambda f: (f["statistic"] == "individual") | ((f["n"] >= 2) & (f["n"] % 1 == 0)),
+            "does not fit the summary of a group; give the number of subjects, 2 or more",
+        ),
+        _rows(
+            "sd",
+            lambda f: (f["statistic"] != "mean") | (f["sd"] > 0),
+            "does not fit a mean; give the standard deviation over subjects, above 0",
+        ),
+        _rows(
+            "sd",
+            lambda f: (f["statistic"] != "geometric_mean") | (f["sd"] > 1),
+            "does not fit a geometric mean; give the geometric standard deviation as a factor, above 1",
+        ),
+    ],
+)

@@ -1,0 +1,114 @@
+"""Dosing schedules: boluses, infusions and their repetition."""
+
+from collections.abc import Mapping, Sequence
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Doses(eqx.Module):
+    """A schedule of doses, each a bolus (duration 0) or an infusion at constant rate.
+
+    `target` names the state or the input of the model that receives each dose, `infused` tells whether it is an
+    infusion; `amount` is in the target's unit, `time` and `duration` are in hours.
+    """
+
+    target: tuple[str, ...] = eqx.field(static=True)
+    infused: tuple[bool, ...] = eqx.field(static=True)
+    time: Float[Array, " dose"]
+    amount: Float[Array, " dose"]
+    duration: Float[Array, " dose"]
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def __add__(self, other: "Doses") -> "Doses":
+        join = jnp.concatenate
+        return Doses(
+            self.target + other.target,
+            self.infused + other.infused,
+            join([self.time, other.time]),
+            join([self.amount, other.amount]),
+            join([self.duration, other.duration]),
+        )
+
+    def to(self, target: str) -> "Doses":
+        """The doses that `target` receives."""
+        return self.only([name == target for name in self.target])
+
+    def only(self, keep: Sequence[bool]) -> "Doses":
+        """The doses at which `keep` is true."""
+        index = np.flatnonzero(keep)
+        target, infused = (tuple(x[i] for i in index) for x in (self.target, self.infused))
+        return Doses(target, infused, self.time[index], self.amount[index], self.duration[index])
+
+    @property
+    def edges(self) -> Float[np.ndarray, " edge"]:
+        """The sorted times at which a dose starts or ends [h]: the segment boundaries of a solve."""
+        time, duration = np.asarray(self.time), np.asarray(self.duration)
+        return np.unique(np.concatenate([time, time + duration]))
+
+
+def no_doses() -> Doses:
+    """The empty schedule."""
+    return Doses((), (), *(jnp.zeros(0),) * 3)
+
+
+def bolus(target: str, amount: float, time: float = 0.0) -> Doses:
+    """`amount` given at once at `time` [h]."""
+    return infusion(target, amount, 0.0, time)
+
+
+def infusion(target: str, amount: float, duration: float, time: float = 0.0) -> Doses:
+    """`amount` given at constant rate over `duration` [h] from `time` [h].
+
+    Raises `ValueError` for a negative or non-finite amount or duration, or a non-finite time.
+    """
+    for name, value in {"amount": amount, "duration": duration}.items():
+        if not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"`{name}` of a dose to `{target}` is {value}; give a finite number >= 0")
+    if not np.isfinite(time):
+        raise ValueError(f"`time` of a dose to `{target}` is {time}; give a finite number of hours")
+    return Doses((target,), (duration > 0,), *(jnp.array([x], float) for x in (time, amount, duration)))
+
+
+def repeated(doses: Doses, interval: float, number: int) -> Doses:
+    """`doses` given `number` times in all, every `interval` hours.
+
+    Raises `ValueError` for a number below 1, or an interval that is not positive.
+    """
+    if number < 1:
+        raise ValueError(f"`number` of repetitions is {number}; give 1 or more")
+    if number > 1 and not (np.isfinite(interval) and interval > 0):
+        raise ValueError(f"`interval` between doses is {interval} h; give a positive number")
+    shift = jnp.repeat(jnp.arange(number) * interval, len(doses))
+    return Doses(
+        doses.target * number,
+        doses.infused * number,
+        jnp.tile(doses.time, number) + shift,
+        jnp.tile(doses.amount, number),
+        jnp.tile(doses.duration, number),
+    )
+
+
+def doses_from(records: Mapping[str, Mapping]) -> Doses:
+    """The schedule that named records describe.
+
+    Each record has `target` and `amount`, and may have `time_h`, `duration_h`, `number`, `interval_h`.
+
+    Raises `ValueError` for a record with an unknown or missing key, or a value that a dose cannot have.
+    """
+    schedule = no_doses()
+    known = ("target", "amount", "time_h", "duration_h", "number", "interval_h")
+    for name, record in records.items():
+        if unknown := record.keys() - set(known):
+            raise ValueError(f"dose `{name}` has no key `{unknown.pop()}`; it has: {', '.join(known)}")
+        if missing := {"target", "amount"} - record.keys():
+            raise ValueError(f"dose `{name}` lacks `{missing.pop()}`")
+        one = infusion(
+            record["target"], record["amount"], record.get("duration_h", 0.0), record.get("time_h", 0.0)
+        )
+        schedule += repeated(one, record.get("interval_h", 0.0), record.get("number", 1))
+    return schedule

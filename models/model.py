@@ -1,0 +1,52 @@
+"""The abstract model: a packed state, its equations, and what an assay reads of it."""
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float
+
+from .dose import Doses
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """One entry of the packed state: `name`, TeX `symbol`, `unit`, natural `scale` and `meaning`."""
+
+    name: str
+    symbol: str
+    unit: str
+    scale: float
+    meaning: str
+
+
+class Model(eqx.Module):
+    """An ordinary differential equation $\\dot y = f(t, y)$ driven by doses, and its read-outs.
+
+    `states` lists the entries of the packed state $y$ in order; `inputs` names the dose targets that the
+    vector field takes as forcing, with their units; `analytes` names what `observe` returns, with units.
+    Time is in hours.
+    """
+
+    states: eqx.AbstractClassVar[tuple[State, ...]]
+    inputs: eqx.AbstractVar[Mapping[str, str]]
+    analytes: eqx.AbstractClassVar[Mapping[str, str]]
+
+    @abc.abstractmethod
+    def rest(self) -> Float[Array, " state"]:
+        """The state of a healthy host before any trigger."""
+
+    @abc.abstractmethod
+    def vector_field(self, t: Float[Array, ""], y: Float[Array, " state"], doses: Doses) -> Float[Array, " state"]:
+        """$f(t, y)$ [unit of each state per hour]; doses to a state are added by `simulate`, not here."""
+
+    @abc.abstractmethod
+    def observe(self, y: Float[Array, " state"]) -> dict[str, Float[Array, ""]]:
+        """What an assay reads of the state $y$, by analyte, in the unit that `analytes` gives."""
+
+
+def scales(model: Model) -> Float[np.ndarray, " state"]:
+    """The natural scale of every state."""
+    return np.array([state.scale for state in model.states])

@@ -1,0 +1,133 @@
+"""Trajectories of a model under a scenario, and their sensitivities to parameters."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from .model import Model, scales
+from .scenario import Scenario
+from .solver import Segments, Solver, integrate, segments
+
+
+class Trajectory(eqx.Module):
+    """The states of a model at given times.
+
+    `okay` is false where the solver failed; the states are then not finite. `num_steps` counts the steps
+    of the solver, rejected ones included.
+    """
+
+    times: Float[Array, " time"]
+    states: Float[Array, "time state"]
+    okay: Bool[Array, ""]
+    num_steps: Int[Array, ""]
+
+    def observe(self, model: Model) -> dict[str, Float[Array, " time"]]:
+        """What an assay reads along the trajectory, by analyte."""
+        return jax.vmap(model.observe)(self.states)
+
+
+class Sensitivity(eqx.Module):
+    """Read-outs at given times and their derivatives with respect to the sampled parameters, from one solve."""
+
+    value: dict[str, Float[Array, " time"]]
+    jacobian: dict[str, Float[Array, "time parameter"]]
+    okay: Bool[Array, ""]
+    num_steps: Int[Array, ""]
+
+
+class Plan(eqx.Module):
+    """A scenario prepared for a model and a set of reading times: everything that parameters do not change."""
+
+    scenario: Scenario
+    times: Float[Array, " time"]
+    stretches: Segments
+
+
+def plan(model: Model, scenario: Scenario, times: Float[np.ndarray, " time"]) -> Plan:
+    """Prepare to solve `model` under `scenario` at the sorted `times` [h].
+
+    Raises `ValueError` if the scenario does not fit the model, or times are unsorted, not finite or before
+    the scenario's start.
+    """
+    scenario.check(model)
+    times = np.asarray(times, float)
+    if times.size == 0:
+        raise ValueError("`times` is empty; give at least one time")
+    if not np.all(np.isfinite(times)) or np.any(np.diff(times) < 0):
+        raise ValueError(f"`times` must be finite and ascending, not {times.tolist()}")
+    if times[0] < scenario.start:
+        raise ValueError(f"the first time, {times[0]} h, is before the scenario's start, {scenario.start} h")
+    names = tuple(state.name for state in model.states)
+    return Plan(scenario, jnp.asarray(times), segments(scenario, names, float(times[-1])))
+
+
+def simulate(
+    model: Model, scenario: Scenario, times: Float[np.ndarray, " time"], solver: Solver | None = None
+) -> Trajectory:
+    """The trajectory of `model` under `scenario` at the sorted `times` [h].
+
+    Raises what `plan` raises. A solve that fails is not an exception: test `okay`.
+    """
+    return solve(model, plan(model, scenario, times), solver or Solver())
+
+
+@eqx.filter_jit
+def solve(model: Model, prepared: Plan, solver: Solver) -> Trajectory:
+    """The trajectory of `model` under a prepared scenario; pure, for `jit` and `vmap`."""
+    scale, doses = scales(model), prepared.scenario.doses
+
+    def field(t, x, rate):
+        return (model.vector_field(t, x * scale, doses) + rate) / scale
+
+    stretches = eqx.tree_at(lambda s: s.jump, prepared.stretches, prepared.stretches.jump / scale)
+    x0 = prepared.scenario.initial_state(model) / scale
+    x, okay, steps = integrate(field, x0, stretches, prepared.times, solver)
+    return Trajectory(prepared.times, x * scale, okay, steps)
+
+
+def differentiate(
+    build: Callable[[Float[Array, " parameter"]], Model],
+    theta: Float[Array, " parameter"],
+    prepared: Plan,
+    solver: Solver,
+) -> Sensitivity:
+    r"""Read-outs and their forward sensitivities, state and tangents in one solve.
+
+    With $S = \partial y/\partial\theta$, the pair $(y, S)$ obeys $\dot y = f$, $\dot S = f_y S + f_\theta$
+    and is one augmented state, so that the error control sees the tangents as well: an explicit method whose
+    step is held at its stability limit by $y$ alone can return a right value and a wrong gradient.
+
+    `build` maps the sampled parameters `theta` to a model and is linearised once, outside the solve.
+    """
+    num = theta.size
+    model, push = jax.linearize(build, theta)
+    directions = jax.vmap(push)(jnp.eye(num))
+    scale, doses = scales(model), prepared.scenario.doses
+
+    def along(function, x, tangents):
+        """The value of `function(model, x)` and its derivatives along every parameter."""
+        value, derivative = jax.linearize(function, model, x)
+        return value, jax.vmap(derivative)(directions, tangents)
+
+    def field(t, packed, rate):
+        x, tangents = packed[: len(scale)], packed[len(scale) :].reshape(num, -1)
+        dx, dtangents = along(lambda m, x: m.vector_field(t, x * scale, doses) / scale, x, tangents)
+        return jnp.concatenate([dx + rate / scale, dtangents.ravel()])
+
+    x0, tangents0 = along(
+        lambda m, x: prepared.scenario.initial_state(m) / scale, jnp.zeros(len(scale)), jnp.zeros((num, len(scale)))
+    )
+    stretches = eqx.tree_at(lambda s: s.jump, prepared.stretches, prepared.stretches.jump / scale)
+    packed0 = jnp.concatenate([x0, tangents0.ravel()])
+    packed, okay, steps = integrate(field, packed0, stretches, prepared.times, solver)
+
+    def read(saved):
+        x, tangents = saved[: len(scale)], saved[len(scale) :].reshape(num, -1)
+        return along(lambda m, x: m.observe(x * scale), x, tangents)
+
+    value, jacobian = jax.vmap(read)(packed)
+    return Sensitivity(value, {name: jac for name, jac in jacobian.items()}, okay, steps)
