@@ -1,1 +1,21 @@
-"""."""
+"""Bayesian inference for cytokine models: observations, priors, noise, problem, sampler, posterior, report."""
+
+from .noise import LogNormal as LogNormal
+from .observations import Observations as Observations
+from .observations import observations as observations
+from .posterior import assemble as assemble
+from .posterior import load as load
+from .posterior import save as save
+from .prior import Prior as Prior
+from .prior import Priors as Priors
+from .problem import Problem as Problem
+from .sampler import NUTS as NUTS
+from .sampler import Draws as Draws
+from .starts import NoStart as NoStart
+from .summary import fitted as fitted
+from .summary import summary as summary
+from .synthetic import Synthetic as Synthetic
+from .table import bundled as bundled
+from .table import read as read
+from .verdict import Verdict as Verdict
+from .verdict import judge as judge

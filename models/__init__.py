@@ -24,6 +24,9 @@ from .quantity import quantity as quantity  # noqa: E402
 from .quantity import replace as replace  # noqa: E402
 from .quantity import values as values  # noqa: E402
 from .scenario import Scenario as Scenario  # noqa: E402
+from .scenario import Treatment as Treatment  # noqa: E402
+from .scenario import Trigger as Trigger  # noqa: E402
+from .scenario import scenario as scenario  # noqa: E402
 from .simulate import Plan as Plan  # noqa: E402
 from .simulate import Sensitivity as Sensitivity  # noqa: E402
 from .simulate import Trajectory as Trajectory  # noqa: E402

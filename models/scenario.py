@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from .dose import Doses, no_doses
+from .dose import Doses, doses_from, no_doses
 from .model import Model
+from .stimulus import Stimulus
 
 
 class Scenario(eqx.Module):
@@ -38,3 +39,25 @@ class Scenario(eqx.Module):
             if state.name in self.initial:
                 y = y.at[i].set(self.initial[state.name])
         return y
+
+
+class Trigger(eqx.Module):
+    """What starts the story: doses, initial values, and the stimulus of models that take one."""
+
+    doses: Mapping[str, Mapping] = eqx.field(default_factory=dict, static=True)
+    stimulus: Stimulus | None = None
+    initial: Mapping[str, float] = eqx.field(default_factory=dict)
+
+
+class Treatment(eqx.Module):
+    """What is given against it."""
+
+    doses: Mapping[str, Mapping] = eqx.field(default_factory=dict, static=True)
+
+
+def scenario(trigger: Trigger, treatment: Treatment) -> Scenario:
+    """The scenario of a trigger under a treatment, from time 0 on.
+
+    Raises `ValueError` for a dose that `doses_from` does not accept.
+    """
+    return Scenario(doses_from(trigger.doses) + doses_from(treatment.doses), trigger.initial)
