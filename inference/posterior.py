@@ -18,7 +18,7 @@ from .problem import Problem
 from .sampler import Draws
 
 NUM_PRIOR = 1000
-NUM_CURVES = 400
+NUM_CURVES = 1000
 
 
 def assemble(problem: Problem, draws: Draws, key: Key[Array, ""]) -> xr.DataTree:

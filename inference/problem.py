@@ -74,9 +74,18 @@ class Problem(eqx.Module):
 
         Differentiable in reverse mode: value and Jacobian come from one solve of state and tangents.
         """
-        return with_jacobian(self._evaluate)(jnp.stack([jnp.log(values[name]) for name in self.priors]))
+        return with_jacobian(self._linearize)(self._theta(values))
 
-    def _evaluate(self, theta: Array) -> tuple[Array, Array, Array]:
+    def linearize(
+        self, values: Values
+    ) -> tuple[Float[Array, " obs"], Float[Array, "obs parameter"], Bool[Array, ""]]:
+        """The log-prediction of every reading, its derivatives along the logarithm of each parameter, and success."""
+        return self._linearize(self._theta(values))
+
+    def _theta(self, values: Values) -> Float[Array, " parameter"]:
+        return jnp.stack([jnp.log(values[name]) for name in self.priors])
+
+    def _linearize(self, theta: Array) -> tuple[Array, Array, Array]:
         def build(theta: Array) -> Model:
             return self.build(dict(zip(self.priors, jnp.exp(theta), strict=True)))
 

@@ -67,6 +67,13 @@ def fitted(tree: xr.DataTree) -> pd.DataFrame:
     )
 
 
+def recovery(table: pd.DataFrame, truth: dict[str, float]) -> pd.DataFrame:
+    """One row per parameter with known truth: whether the 90 % interval holds it, and the contraction."""
+    known = table.loc[[name for name in table.index if name in truth], ["median", "q5", "q95", "contraction"]]
+    known.insert(0, "truth", [truth[str(name)] for name in known.index])
+    return known.assign(inside_90=(known["q5"] <= known["truth"]) & (known["truth"] <= known["q95"]))
+
+
 def lesson(table: pd.DataFrame) -> list[str]:
     """In words, what the data teach of the feedback gain and of the IL-6 clearance, where both were sampled."""
     words = {

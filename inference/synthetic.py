@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from cytostorm.models import Model, Scenario, Solver, replace, simulate
+from cytostorm.models import Model, Scenario, Solver, derivations, replace, simulate, values
 
 from .analyte import UNITS
 from .observations import Observations, observations
@@ -41,6 +41,12 @@ class Synthetic(eqx.Module):
     def true_model(self, model: Model) -> Model:
         """The model that makes the data. Raises `ValueError` if `truth` names no parameter of `model`."""
         return replace(model, {name: jnp.asarray(value, float) for name, value in self.truth.items()})
+
+    def truth_of(self, model: Model) -> dict[str, float]:
+        """Every parameter and derived quantity of the truth, and the noise, by name."""
+        true = self.true_model(model)
+        known = values(true) | {name: getattr(true, name) for name in derivations(true)} | {"sigma": self.sigma}
+        return {name: float(value) for name, value in known.items()}
 
     def draw(self, model: Model, scenario: Scenario, solver: Solver) -> Observations:
         """Draw the readings; every subject shares one truth.

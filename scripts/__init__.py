@@ -1,1 +1,1 @@
-"""."""
+"""The jobs of the command line: `cytostorm <job> [hydra overrides]`."""

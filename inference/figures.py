@@ -1,0 +1,233 @@
+"""Figures of a posterior, each a function from the labelled tree to a matplotlib figure."""
+
+from contextlib import AbstractContextManager
+
+import arviz_plots as azp
+import arviz_stats as azs
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+from scipy.stats import gaussian_kde, norm
+
+from cytostorm.models import Model
+
+from .analyte import LABELS
+from .observations import Observations
+
+INK, BLUE, GREY, ORANGE = "#1f2430", "#2166ac", "#9aa3ad", "#d95f02"
+
+STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 150,
+    "savefig.bbox": "tight",
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "mathtext.fontset": "cm",
+}
+
+
+def styled() -> AbstractContextManager[None]:
+    """The look that all figures share."""
+    return mpl.rc_context(STYLE)
+
+
+def trajectories(tree: xr.DataTree, data: Observations) -> Figure:
+    """The 50 and 90 % bands of every analyte's curve over its readings, and the prior's 90 % band."""
+    curves, prior = tree["predictions"].to_dataset(), tree["prior_predictions"].to_dataset()
+    analytes = list(dict.fromkeys(data.analyte))
+    with styled():
+        figure, axes = plt.subplots(1, len(analytes), figsize=(7.2 * len(analytes), 4.4), squeeze=False)
+        for ax, analyte in zip(axes[0], analytes, strict=True):
+            t = curves["time"].values
+            q = curves[analyte].quantile([0.05, 0.25, 0.5, 0.75, 0.95], dim=("chain", "draw")).values
+            p = prior[analyte].quantile([0.05, 0.95], dim=("chain", "draw")).values
+            ax.fill_between(t, *p, color=GREY, alpha=0.16, lw=0, label="prior 90 %")
+            ax.fill_between(t, q[0], q[4], color=BLUE, alpha=0.22, lw=0, label="posterior 90 %")
+            ax.fill_between(t, q[1], q[3], color=BLUE, alpha=0.45, lw=0, label="posterior 50 %")
+            ax.plot(t, q[2], color=BLUE, lw=1.6, label="median")
+            rows = np.array([a == analyte for a in data.analyte])
+            readings(ax, data, rows)
+            low = min(q[0].min(), data.value[rows].min())
+            high = max(q[4].max(), data.value[rows].max())
+            ax.set(yscale="log", ylim=(low / 3, high * 3), xlabel="time [h]")
+            ax.set_ylabel(f"{LABELS[analyte]} [{curves[analyte].attrs['units']}]")
+            ax.legend(loc="upper right", fontsize=9)
+    return figure
+
+
+def states(table: pd.DataFrame, model: Model, data: Observations | None = None) -> Figure:
+    """Every state of a simulated trajectory over time, with the readings on the analytes that have a state."""
+    columns = min(3, len(model.states))
+    rows = -(-len(model.states) // columns)
+    with styled():
+        figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 3 * rows), squeeze=False)
+        for ax in axes.flat[len(model.states) :]:
+            ax.remove()
+        for ax, state in zip(axes.flat, model.states, strict=False):
+            ax.plot(table["time_h"], table[state.name], color=BLUE, lw=1.6)
+            unit = "" if state.unit == "1" else f" [{state.unit}]"
+            ax.set(title=state.meaning, xlabel="time [h]", ylabel=f"${state.symbol}${unit}")
+            if state.name in model.analytes:
+                ax.set_yscale("log")
+                if data is not None:
+                    readings(ax, data, np.array([a == state.name for a in data.analyte]))
+                    ax.legend(fontsize=8.5)
+    return figure
+
+
+def readings(ax: plt.Axes, data: Observations, rows: np.ndarray) -> None:
+    """Draw readings: groups with the 95 % interval of their mean, censored ones as arrows from their limit."""
+    low, high = data.interval
+    group, seen = rows & ~data.individual, rows & data.individual & (data.cens == 0)
+    if group.any():
+        bars = np.abs(np.stack([low, high]) - data.value)[:, group]
+        style = {"fmt": "o", "ms": 5, "lw": 1.2, "capsize": 2, "mfc": "white", "zorder": 3}
+        ax.errorbar(data.time[group], data.value[group], bars, color=INK, label="group mean, 95 %", **style)
+    if seen.any():
+        ax.plot(data.time[seen], data.value[seen], "o", ms=4.5, color=INK, mfc="white", label="readings", zorder=3)
+    for sign, marker in ((-1, "v"), (1, "^")):
+        beyond = rows & (data.cens == sign)
+        if beyond.any():
+            label = f"{'below' if sign < 0 else 'above'} the limit"
+            ax.plot(data.time[beyond], data.limit[beyond], marker, ms=6, color=ORANGE, label=label, zorder=3)
+
+
+def prior_posterior(tree: xr.DataTree, table: pd.DataFrame, truth: dict[str, float] | None = None) -> Figure:
+    """Every sampled parameter: its prior and its posterior on a logarithmic axis, and what was learned."""
+    posterior = tree["posterior"].to_dataset()
+    names = [name for name in posterior.data_vars if "prior_log_sd" in posterior[name].attrs]
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    with styled():
+        figure, axes = plt.subplots(rows, columns, figsize=(2.7 * columns, 2.1 * rows), squeeze=False)
+        for ax in axes.flat[len(names) :]:
+            ax.remove()
+        for ax, name in zip(axes.flat, names, strict=False):
+            a = posterior[name].attrs
+            mid, sd = np.log(a["prior_median"]), a["prior_log_sd"]
+            x = np.linspace(mid - 3.2 * sd, mid + 3.2 * sd, 300)
+            ax.fill_between(np.exp(x), norm.pdf(x, mid, sd), color=GREY, alpha=0.4, lw=0, label="prior")
+            density = gaussian_kde(np.log(posterior[name].values.ravel()))(x)
+            ax.plot(np.exp(x), density, color=BLUE, lw=1.6, label="posterior")
+            if truth and name in truth:
+                ax.axvline(truth[name], color=ORANGE, lw=1.2, label="truth")
+            row = table.loc[name]
+            ax.set_title(f"contraction {row['contraction']:.2f}, {row['taught']}", fontsize=8.5)
+            ax.set(xscale="log", yticks=[], ylim=(0, None), xlabel=_label(a))
+            _plain(ax.xaxis, np.exp(6.4 * sd))
+            ax.spines["left"].set_visible(False)
+        axes.flat[0].legend(fontsize=8, loc="upper left", handlelength=1)
+    return figure
+
+
+def pair(tree: xr.DataTree, truth: dict[str, float] | None = None) -> Figure | None:
+    """The joint posterior of feedback gain and IL-6 clearance, its marginals, and the fold; None if not sampled."""
+    posterior, prior = tree["posterior"].to_dataset(), tree["prior"].to_dataset()
+    if not {"gamma", "k_l"} <= set(posterior.data_vars):
+        return None
+    x, y = (posterior[name].values.ravel() for name in ("gamma", "k_l"))
+    critical = float(posterior["critical_gain"].median())
+    with styled():
+        figure, axes = plt.subplots(
+            2, 2, figsize=(5.6, 5.4), width_ratios=(4, 1), height_ratios=(1, 4), sharex="col", sharey="row"
+        )
+        axes[0, 1].remove()
+        ax, top, right = axes[1, 0], axes[0, 0], axes[1, 1]
+        ax.plot(prior["gamma"].values.ravel(), prior["k_l"].values.ravel(), ".", ms=2.5, color=GREY, alpha=0.5, label="prior")
+        ax.plot(x, y, ".", ms=2, color=BLUE, alpha=0.25, label="posterior")
+        ax.axvline(critical, color=ORANGE, lw=1.2, ls="--")
+        ax.set(xscale="log", yscale="log", xlabel=_label(posterior["gamma"].attrs), ylabel=_label(posterior["k_l"].attrs))
+        _plain(ax.xaxis, 100.0)
+        _plain(ax.yaxis, 100.0)
+        ax.text(critical * 1.05, ax.get_ylim()[0] * 1.15, "storm state exists →", color=ORANGE, fontsize=8.5)
+        if truth and {"gamma", "k_l"} <= truth.keys():
+            ax.plot(truth["gamma"], truth["k_l"], "*", ms=12, color=ORANGE, mec="white", label="truth")
+        for marginal, name, draws, vertical in ((top, "gamma", x, False), (right, "k_l", y, True)):
+            for values, color, fill in ((prior[name].values.ravel(), GREY, True), (draws, BLUE, False)):
+                at = np.linspace(np.log(values).min(), np.log(values).max(), 200)
+                density = gaussian_kde(np.log(values))(at)
+                xy = (density, np.exp(at)) if vertical else (np.exp(at), density)
+                if fill:
+                    (marginal.fill_betweenx if vertical else marginal.fill_between)(np.exp(at), density, color=color, alpha=0.4, lw=0)
+                else:
+                    marginal.plot(*xy, color=color, lw=1.6)
+            marginal.axis("off")
+        legend = ax.legend(fontsize=9, markerscale=3, loc="upper left")
+        for handle in legend.legend_handles:
+            handle.set_alpha(1)
+    return figure
+
+
+def predictive(table: pd.DataFrame, data: Observations) -> Figure:
+    """Posterior predictive check: every reading relative to its predicted median, with 50 and 90 % intervals."""
+    at = np.arange(len(table))
+    ratio = {name: table[name] / table["predicted"] for name in ("q5", "q25", "q75", "q95", "value")}
+    with styled():
+        figure, ax = plt.subplots(figsize=(max(5.5, 0.32 * len(table) + 1.5), 3.4))
+        ax.vlines(at, ratio["q5"], ratio["q95"], color=BLUE, alpha=0.35, lw=5, label="predicted 90 %")
+        ax.vlines(at, ratio["q25"], ratio["q75"], color=BLUE, alpha=0.75, lw=5, label="predicted 50 %")
+        ax.axhline(1, color=GREY, lw=0.8, zorder=0)
+        inside = table["inside_90"].to_numpy(bool)
+        censored = data.cens != 0
+        for rows, marker, color, label in (
+            (inside & ~censored, "o", INK, "reading"),
+            (~inside & ~censored, "X", ORANGE, "reading outside 90 %"),
+            (censored, "v", ORANGE, "censored at its limit"),
+        ):
+            if rows.any():
+                ax.plot(at[rows], ratio["value"][rows], marker, ms=6, color=color, mec="white", ls="", label=label)
+        several = len(set(data.analyte)) > 1
+        labels = [f"{t:g}" + (f" {a}" if several else "") for t, a in zip(table["time_h"], table["analyte"], strict=True)]
+        ax.set_xticks(at, labels, fontsize=8, rotation=90 if several or len(at) > 25 else 0)
+        ax.set(yscale="log", xlabel="time [h]", ylabel="reading / predicted median")
+        _plain(ax.yaxis, np.divide(*ax.get_ylim()[::-1]))
+        ax.legend(fontsize=8.5, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+    return figure
+
+
+def ranks(tree: xr.DataTree) -> Figure:
+    """Rank plots: chains that sample one distribution keep their ECDF differences inside the band.
+
+    Draws are thinned to about their effective number first: the band is that of independent draws.
+    """
+    posterior = tree["posterior"].to_dataset()
+    sampled = [name for name in posterior.data_vars if "prior_log_sd" in posterior[name].attrs]
+    effective = min(float(x) for x in azs.ess(posterior[sampled], method="bulk").data_vars.values())
+    total = posterior.sizes["chain"] * posterior.sizes["draw"]
+    thinned = posterior[sampled].isel(draw=slice(None, None, max(1, round(total / effective))))
+    with styled():
+        collection = azp.plot_rank(
+            xr.DataTree.from_dict({"posterior": thinned}),
+            col_wrap=4,
+            figure_kwargs={"figsize": (10.5, 2.4 * -(-len(sampled) // 4)), "sharex": True},
+            visuals={"remove_axis": False, "xlabel": False},
+        )
+        return collection.viz["figure"].item()
+
+
+def _label(attributes: dict) -> str:
+    unit = attributes["units"]
+    return f"${attributes['symbol']}$" + ("" if unit == "1" else f" [{unit}]")
+
+
+def _plain(axis: Axis, ratio: float) -> None:
+    """Plain numbers on a logarithmic axis that spans this ratio: the fewer decades, the more ticks."""
+    subs = (1, 1.25, 1.5, 2, 3, 4, 5, 6, 8) if ratio < 5 else (1, 2, 5) if ratio < 50 else (1,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(lambda x, _: f"{x:g}" if 1e-3 <= x < 1e5 else f"$10^{{{np.log10(x):.0f}}}$")
+    axis.set_minor_formatter(NullFormatter())

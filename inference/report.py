@@ -1,0 +1,66 @@
+"""The report of a fit: figures as PNG, and one HTML page that holds them with the tables."""
+
+import base64
+import importlib.resources
+import io
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import xarray as xr
+from jinja2 import Environment
+from matplotlib.figure import Figure
+
+from . import figures
+from .observations import Observations
+from .summary import lesson, recovery
+from .verdict import Verdict
+
+CAPTIONS = {
+    "trajectories": "The fit: posterior bands of the curve over the readings, and the prior's band behind them.",
+    "prior_posterior": "What the data taught: the posterior of every sampled parameter against its prior (log scale).",
+    "pair": "Feedback gain and IL-6 clearance together. Right of the dashed line, at the critical gain, a storm state exists.",
+    "predictive": "Posterior predictive check: each reading relative to its predicted median.",
+    "ranks": "Rank plots of the chains: differences of rank ECDFs should stay inside the band.",
+}
+
+
+def write(
+    folder: Path,
+    tree: xr.DataTree,
+    data: Observations,
+    table: pd.DataFrame,
+    readings: pd.DataFrame,
+    verdict: Verdict,
+    truth: dict[str, float],
+) -> None:
+    """Write the figures and `report.html` into `folder`."""
+    plt.switch_backend("agg")
+    drawn: dict[str, Figure | None] = {
+        "trajectories": figures.trajectories(tree, data),
+        "prior_posterior": figures.prior_posterior(tree, table, truth),
+        "pair": figures.pair(tree, truth),
+        "predictive": figures.predictive(readings, data),
+        "ranks": figures.ranks(tree),
+    }
+    shown = []
+    for name, figure in drawn.items():
+        if figure is None:
+            continue
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        plt.close(figure)
+        (folder / f"{name}.png").write_bytes(buffer.getvalue())
+        shown.append((name, CAPTIONS[name], base64.b64encode(buffer.getvalue()).decode()))
+    template = importlib.resources.files(__package__) / "report.html.j2"
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template.read_text())
+    text = page.render(
+        verdict=verdict,
+        lessons=lesson(table),
+        figures=shown,
+        table=table.reset_index().to_dict("records"),
+        readings=readings.to_dict("records"),
+        num_outside=int((~readings["inside_90"].astype(bool)).sum()),
+        recovery=recovery(table, truth).reset_index().to_dict("records") if truth else [],
+    )
+    (folder / "report.html").write_text(text)

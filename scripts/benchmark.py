@@ -1,0 +1,95 @@
+"""cytostorm benchmark: time and accuracy of solves and gradients, method by method, in one interleaved run."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig
+
+import cytostorm.inference as ci
+from cytostorm.models import Solver
+
+from . import device
+from .compose import blame
+from .fit import prepare
+from .run import begin, console, end, progress
+
+REFERENCE = Solver("dopri8", rtol=1e-11, atol=1e-13, max_steps=100_000)
+
+
+def main(cfg: DictConfig, folder: Path) -> int:
+    """Measure, save and print. Returns the exit code."""
+    clock = time.perf_counter()
+    hardware = device.start(cfg.device.platform, cfg.device.cache_dir)
+    problem, _, _ = prepare(cfg)
+    with blame():
+        solvers = [Solver(m, r, r * 1e-2, problem.solver.max_steps) for m in cfg.methods for r in cfg.rtols]
+    config_hash = begin(cfg, folder)
+    keys = jax.random.split(jax.random.PRNGKey(cfg.seed), len(problem.sampled))
+    draws = {
+        name: prior.distribution.sample(key, (cfg.num_draws,))
+        for key, (name, prior) in zip(keys, problem.sampled.items(), strict=True)
+    }
+    first = {name: jnp.asarray(prior.median) for name, prior in problem.sampled.items()}
+    truth = jax.vmap(_gradient(problem, REFERENCE))(draws)
+    rows, timed = [], []
+    with progress("benchmark") as report:
+        for i, solver in enumerate(solvers):
+            functions = {"value_ms": _value(problem, solver), "gradient_ms": _gradient(problem, solver)}
+            value, jacobian, okay = jax.vmap(functions["gradient_ms"])(draws)
+            good = np.asarray(okay & truth[2])
+            scale = np.maximum(np.abs(truth[1]).max(axis=1, keepdims=True), 1e-3)
+            rows.append(
+                {
+                    "method": solver.method,
+                    "rtol": solver.rtol,
+                    "value_error": float(np.abs(value - truth[0])[good].max()),
+                    "gradient_error": float((np.abs(jacobian - truth[1]) / scale)[good].max()),
+                    "failed": int((~good).sum()),
+                }
+            )
+            timed.append(functions)
+            report(i + 1, len(solvers) + cfg.num_repeats)
+        seconds: list[dict[str, list[float]]] = [{name: [] for name in functions} for functions in timed]
+        for repeat in range(cfg.num_repeats):
+            for functions, taken in zip(timed, seconds, strict=True):
+                for name, function in functions.items():
+                    taken[name].append(_time(function, first))
+            report(len(solvers) + repeat + 1, len(solvers) + cfg.num_repeats)
+    medians = [{name: 1e3 * float(np.median(x)) for name, x in taken.items()} for taken in seconds]
+    table = pd.DataFrame([row | median for row, median in zip(rows, medians, strict=True)])
+    table.to_csv(folder / "benchmark.csv", index=False)
+    console.print(table.to_string(index=False, float_format="{:.3g}".format), highlight=False)
+    console.print(
+        f"largest errors over {cfg.num_draws} prior draws against {REFERENCE.method} at rtol {REFERENCE.rtol:g}: of the"
+        " log-prediction, and of its derivatives relative to the largest of each parameter; times are medians for one solve",
+        highlight=False,
+    )
+    total = round(time.perf_counter() - clock, 3)
+    end(folder, "benchmark", device=hardware, seed=cfg.seed, config_sha256=config_hash, seconds={"total": total})
+    return 0
+
+
+def _value(problem: ci.Problem, solver: Solver) -> Callable:
+    """Log-predictions and success at one draw."""
+    chosen = eqx.tree_at(lambda p: p.solver, problem, solver)
+    return jax.jit(lambda values: chosen.read(values))
+
+
+def _gradient(problem: ci.Problem, solver: Solver) -> Callable:
+    """Log-predictions, their Jacobians and success at one draw."""
+    chosen = eqx.tree_at(lambda p: p.solver, problem, solver)
+    return jax.jit(lambda values: chosen.linearize(values))
+
+
+def _time(function: Callable, values: dict) -> float:
+    jax.block_until_ready(function(values))
+    start = time.perf_counter()
+    for _ in range(10):
+        jax.block_until_ready(function(values))
+    return (time.perf_counter() - start) / 10

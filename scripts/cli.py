@@ -1,0 +1,98 @@
+"""`cytostorm <job> [hydra overrides]`: pick a job, check its configuration, run it, and say how it ended."""
+
+import importlib
+import importlib.metadata
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+# A job is a module of this package with a function `main(cfg, folder) -> int`.
+JOBS = {
+    "fit": "readings in, posterior out",
+    "simulate": "trajectories of a scenario; synthetic data with synthetic=true",
+    "benchmark": "time and accuracy of solves and gradients",
+}
+
+USAGE = """\
+usage: cytostorm <job> [overrides]
+
+jobs:
+{jobs}
+
+overrides are Hydra's:
+  cytostorm fit                                        the data that ships
+  cytostorm fit data=csv data.path=readings.csv        your own table
+  cytostorm fit experiment=synthetic_storm             a synthetic patient with known truth
+  cytostorm fit model.k_r=0.2 sampler.num_draws=2000   any value of the configuration
+  cytostorm fit --help                                 groups, options and values of a job
+
+Each job writes one folder, runs/<job>/<time>, or hydra.run.dir=FOLDER.
+exit codes: 0 done, 2 bad input or configuration, 1 anything else"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The entry point of the `cytostorm` command."""
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(argv: list[str]) -> int:
+    """Run one job and return its exit code."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE.format(jobs="\n".join(f"  {job:<10} {text}" for job, text in JOBS.items())))
+        return 0
+    if argv[0] == "--version":
+        print(importlib.metadata.version("cytostorm"))
+        return 0
+    job, overrides = argv[0], argv[1:]
+    if job not in JOBS:
+        return _refuse(f"no job `{job}`; jobs: {', '.join(JOBS)}")
+    from .compose import BadConfig, check
+
+    try:
+        check(job, overrides)
+    except BadConfig as error:
+        return _refuse(str(error))
+    return _hydra(job, overrides)
+
+
+def _hydra(job: str, overrides: list[str]) -> int:
+    import hydra
+    from omegaconf import DictConfig
+
+    codes = []
+
+    def task(cfg: DictConfig) -> None:
+        codes.append(_guarded(importlib.import_module(f".{job}", __package__).main, cfg))
+
+    sys.argv = [f"cytostorm {job}", *overrides]
+    hydra.main(version_base="1.3", config_path="pkg://cytostorm.configs", config_name=job)(task)()
+    return max(codes, default=0)
+
+
+def _guarded(job: Callable, cfg) -> int:
+    """Run a job: bad input and impossible starts are messages with an exit code, not tracebacks."""
+    from .compose import BadConfig
+    from .run import run_folder
+
+    folder = run_folder()
+    try:
+        return job(cfg, folder)
+    except BadConfig as error:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        print("\ncytostorm: interrupted; the run folder has no manifest.json and is not finished", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        from cytostorm.inference import NoStart
+
+        if not isinstance(error, NoStart):
+            traceback.print_exc()
+        print(f"cytostorm: {error}", file=sys.stderr)
+        return 1
+
+
+def _refuse(message: str) -> int:
+    print(f"cytostorm: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,178 @@
+"""From a configuration to objects: every key, option and type is checked, and the config is the constructor call."""
+
+import importlib
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+import cytostorm.models as models
+from cytostorm.models import quantities
+
+DECLARED = ("Minimal", "Transit", "Expansion")
+
+
+class BadConfig(ValueError):
+    """The configuration or the input is at fault; the message names the value and the remedy."""
+
+
+@contextmanager
+def blame() -> Iterator[None]:
+    """Where objects are built and input is read, a `ValueError` is the fault of the input."""
+    try:
+        yield
+    except BadConfig:
+        raise
+    except ValueError as error:
+        raise BadConfig(str(error)) from error
+
+
+def register() -> None:
+    """Make the values that models declare available to the configuration as the group `declared`."""
+    store = ConfigStore.instance()
+    for name in DECLARED:
+        declared = quantities(getattr(models, name)())
+        inner = {n: q.value for n, q in declared.items() if n in inspect.signature(getattr(models, name)).parameters}
+        store.store(group="declared", name=name, node=inner)
+
+
+register()
+
+
+def composed(job: str, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a job. Raises Hydra's errors."""
+    GlobalHydra.instance().clear()
+    with initialize_config_module("cytostorm.configs", version_base="1.3"):
+        return compose(config_name=job, overrides=list(overrides))
+
+
+def check(job: str, argv: Sequence[str]) -> None:
+    """Refuse unknown keys, unknown options and values of another type than the default's.
+
+    Raises `BadConfig`; the message lists what exists.
+    """
+    overrides = [arg for arg in argv if not arg.startswith("-")]
+    if len(overrides) < len(argv):
+        return  # a flag of Hydra's own, such as --help or --multirun: Hydra explains itself
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise BadConfig(f"{error}; overrides look like `key=value`") from error
+    groups = _groups()
+    choices = [o.input_line for o in parsed if o.key_or_group and o.key_or_group.lstrip("/") in groups]
+    try:
+        reference = composed(job, choices)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise BadConfig(_plain(error)) from error
+    for override in parsed:
+        if override.input_line not in choices and not override.is_add() and not override.is_delete():
+            _exists(override.key_or_group, reference)
+    try:
+        cfg = composed(job, overrides)
+        _same_types(cfg, reference)
+        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = error.full_key or "a value"
+        raise BadConfig(f"`{key}` has no value; give `{key}=...`") from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise BadConfig(_plain(error)) from error
+
+
+def build(node: Any) -> Any:
+    """The object that a configuration node describes.
+
+    `_target_` names what to call and must lie inside `cytostorm`; the other keys are its arguments. Raises
+    `BadConfig` for any other target, and for what the constructor refuses.
+    """
+    if isinstance(node, DictConfig | ListConfig):
+        node = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    if isinstance(node, list):
+        return [build(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    arguments = {key: build(value) for key, value in node.items() if key != "_target_"}
+    if "_target_" not in node:
+        return arguments
+    target = _target(str(node["_target_"]))
+    known = inspect.signature(target).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    if unknown := [] if open_ended else [key for key in arguments if key not in known]:
+        raise BadConfig(f"{node['_target_']} has no key `{unknown[0]}`; it has: {', '.join(known)}")
+    with blame():
+        try:
+            return target(**arguments)
+        except TypeError as error:
+            raise BadConfig(f"{node['_target_']}: {error}") from error
+
+
+def _target(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    if not path.startswith("cytostorm.") or name.startswith("_"):
+        raise BadConfig(f"`_target_` is {path!r}; only targets inside `cytostorm.` can be built")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise BadConfig(f"`_target_` is {path!r}, which does not exist") from error
+
+
+def _groups() -> set[str]:
+    from importlib.resources import files
+
+    return {entry.name for entry in files("cytostorm.configs").iterdir() if entry.is_dir()} - {"__pycache__"}
+
+
+def _exists(key: str, cfg: DictConfig) -> None:
+    here: Any = cfg
+    path = key.split(".")
+    if path[0] == "hydra":
+        return
+    for i, part in enumerate(path):
+        if isinstance(here, ListConfig):
+            return
+        if not isinstance(here, DictConfig) or part not in here.keys():  # noqa: SIM118 - `in` hides missing values
+            keys = [str(k) for k in here if k != "_target_"] if isinstance(here, DictConfig) else []
+            where = f"`{'.'.join(path[:i])}`" if i else "the configuration"
+            more = f"; groups: {', '.join(sorted(_groups()))}" if i == 0 else ""
+            raise BadConfig(f"no key `{key}`: {where} has {', '.join(keys) or 'no keys'}{more}")
+        here = here[part] if not OmegaConf.is_missing(here, part) else None
+
+
+def _same_types(cfg: Any, reference: Any, path: str = "") -> None:
+    """Refuse a value whose type differs from the default's; a default of null takes anything."""
+    if isinstance(reference, DictConfig) and isinstance(cfg, DictConfig):
+        for key in cfg:
+            if key in reference and not OmegaConf.is_missing(cfg, key) and not OmegaConf.is_missing(reference, key):
+                _same_types(cfg[key], reference[key], f"{path}.{key}".lstrip("."))
+        return
+    kind = next((kind for kind in _TYPES if isinstance(reference, kind)), None)
+    if kind is None or (cfg is None and kind in (ListConfig, str)):
+        return
+    name, accepted = _TYPES[kind]
+    if not isinstance(cfg, accepted) or (isinstance(cfg, bool) and kind is not bool):
+        raise BadConfig(f"`{path}` is {cfg!r}; {name} is expected, as in {reference!r}")
+
+
+# What a default of each type accepts; bool comes before int, which it is a kind of.
+_TYPES: dict[type, tuple[str, tuple[type, ...]]] = {
+    bool: ("true or false", (bool,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (float, int)),
+    str: ("text", (str,)),
+    ListConfig: ("a list", (ListConfig,)),
+    DictConfig: ("a group of keys", (DictConfig,)),
+}
+
+
+def _plain(error: Exception) -> str:
+    """Hydra's message without its search path and internals."""
+    text = str(error).split("Config search path:")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "\n  ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))

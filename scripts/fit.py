@@ -1,0 +1,117 @@
+"""cytostorm fit: readings in, posterior out."""
+
+import json
+import time
+from pathlib import Path
+
+import jax
+import pandas as pd
+from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+import cytostorm.inference as ci
+from cytostorm.inference.summary import lesson, recovery
+from cytostorm.models import Scenario, scenario
+
+from . import device
+from .compose import blame, build
+from .run import begin, console, end, progress, sha256
+
+
+def main(cfg: DictConfig, folder: Path) -> int:
+    """Fit, save, judge and report. Returns the exit code."""
+    clock = time.perf_counter()
+    hardware = device.start(cfg.device.platform, cfg.device.cache_dir)
+    problem, sampler, truth = prepare(cfg)
+    config_hash = begin(cfg, folder)
+    problem.data.table().to_csv(folder / "observations.csv", index=False)
+    if truth:
+        (folder / "truth.json").write_text(json.dumps(truth, indent=2) + "\n")
+    count = len(problem.data)
+    console.print(f"{count} readings, {len(problem.sampled)} sampled parameters, {type(problem.model).__name__} model")
+
+    key_sample, key_predict = jax.random.split(jax.random.PRNGKey(cfg.seed))
+    with progress("sampling") as report:
+        draws = sampler.sample(problem, key_sample, report)
+    seconds = dict(draws.seconds)
+    tree = ci.assemble(problem, draws, key_predict)
+    verdict = ci.judge(tree, draws.num_solves, draws.num_failed)
+    table, readings = ci.summary(tree), ci.fitted(tree)
+    tree.attrs["verdict"] = verdict.model_dump_json()
+    ci.save(tree, folder / "posterior.nc")
+    table.to_csv(folder / "summary.csv")
+    readings.to_csv(folder / "fitted.csv", index=False)
+    seconds["to_table"] = time.perf_counter() - clock
+    show(table)
+    for line in lesson(table):
+        console.print(line, highlight=False)
+    if truth:
+        recovered = recovery(table, truth)
+        recovered.to_csv(folder / "recovery.csv")
+        console.print(recovered.to_string(float_format="{:.3g}".format), highlight=False)
+    console.print(str(verdict), style="bold green" if verdict else "bold red", highlight=False)
+
+    if cfg.report:
+        from cytostorm.inference.report import write
+
+        write(folder, tree, problem.data, table, readings, verdict, truth)
+    seconds["total"] = time.perf_counter() - clock
+    end(
+        folder,
+        "fit",
+        device=hardware,
+        seed=cfg.seed,
+        config_sha256=config_hash,
+        data_sha256=sha256(folder / "observations.csv"),
+        seconds={name: round(value, 3) for name, value in seconds.items()},
+        num_solves=draws.num_solves,
+        num_failed_solves=draws.num_failed,
+        num_screened=draws.num_screened,
+        num_screened_failed=draws.num_screened_failed,
+        verdict=verdict,
+        passed=verdict.passed,
+    )
+    console.print(f"{folder}", highlight=False, soft_wrap=True)
+    return 1 if cfg.strict and not verdict else 0
+
+
+def prepare(cfg: DictConfig) -> tuple[ci.Problem, ci.NUTS, dict[str, float]]:
+    """The problem, the sampler and the truth (empty unless the data are synthetic) of a configuration."""
+    model, story, solver = world(cfg)
+    data, priors = build(cfg.data), build(cfg.prior)
+    truth: dict[str, float] = {}
+    with blame():
+        if isinstance(data, ci.Synthetic):
+            truth = data.truth_of(model)
+            data = data.draw(model, story, solver)
+        problem = ci.Problem(model, story, data, priors, build(cfg.noise), solver)
+    sampled = [*problem.sampled, "margin", "critical_gain", "half_life"]
+    return problem, build(cfg.sampler), {name: value for name, value in truth.items() if name in sampled}
+
+
+def world(cfg: DictConfig) -> tuple:
+    """The model, the scenario and the solver of a configuration."""
+    model, solver = build(cfg.model), build(cfg.solver)
+    with blame():
+        story: Scenario = scenario(build(cfg.trigger), build(cfg.treatment))
+        story.check(model)
+    return model, story, solver
+
+
+def show(table: pd.DataFrame) -> None:
+    """Print the posterior table."""
+    view = Table(title="posterior", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("parameter", "unit", "median", "90 % interval", "R-hat", "ESS", "contraction"):
+        view.add_column(column, justify="left" if column in ("parameter", "unit") else "right", no_wrap=True)
+    for name, row in table.iterrows():
+        view.add_row(
+            str(name),
+            row["unit"],
+            f"{row['median']:.3g}",
+            f"{row['q5']:.3g} to {row['q95']:.3g}",
+            f"{row['r_hat']:.3f}",
+            f"{row['ess_bulk']:.0f}",
+            f"{row['contraction']:.2f} {row['taught']:<6}",
+        )
+    console.print(view)

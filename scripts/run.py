@@ -1,0 +1,103 @@
+"""A run folder: what every job leaves behind."""
+
+import hashlib
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, Field
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from cytostorm.inference import Verdict
+
+from .compose import BadConfig
+
+PACKAGES = ("cytostorm", "jax", "jaxlib", "diffrax", "equinox", "numpyro", "arviz", "numpy", "scipy", "xarray", "hydra-core")
+
+console = Console(width=None if sys.stdout.isatty() else 110)
+
+
+class Manifest(BaseModel):
+    """Where a run came from and how it went; it is the last file that a run writes."""
+
+    job: str
+    finished: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    versions: dict[str, str]
+    python: str
+    commit: str | None
+    device: dict[str, str]
+    seed: int
+    config_sha256: str
+    data_sha256: str | None = None
+    seconds: dict[str, float]
+    num_solves: int | None = None
+    num_failed_solves: int | None = None
+    num_screened: int | None = None
+    num_screened_failed: int | None = None
+    verdict: Verdict | None = None
+    passed: bool | None = None
+
+
+def run_folder() -> Path:
+    """The folder of this run, as Hydra chose it."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def begin(cfg: DictConfig, folder: Path) -> str:
+    """Open the run folder and write the resolved configuration; returns the hash of it.
+
+    Raises `BadConfig` if the folder holds a finished run: nothing is overwritten.
+    """
+    if (folder / "manifest.json").exists():
+        raise BadConfig(f"{folder} holds a finished run; give another `hydra.run.dir` or remove it")
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(text)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def end(folder: Path, job: str, **facts) -> Manifest:
+    """Write the manifest, and with it finish the run."""
+    manifest = Manifest(
+        job=job,
+        versions={name: importlib.metadata.version(name) for name in PACKAGES},
+        python=sys.version.split()[0],
+        commit=_commit(),
+        **facts,
+    )
+    (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, nothing elsewhere; yields `report(done, total)`."""
+    columns = (TextColumn(text), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that the package runs from, with a mark where it was changed since."""
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", str(here.parent)) else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
