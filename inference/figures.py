@@ -1,6 +1,7 @@
 """Figures of a posterior, each a function from the labelled tree to a matplotlib figure."""
 
 from contextlib import AbstractContextManager
+from typing import Any
 
 import arviz_plots as azp
 import arviz_stats as azs
@@ -9,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -21,7 +23,7 @@ from .observations import Observations
 
 INK, BLUE, GREY, ORANGE = "#1f2430", "#2166ac", "#9aa3ad", "#d95f02"
 
-STYLE = {
+STYLE: Any = {
     "figure.dpi": 110,
     "savefig.dpi": 150,
     "savefig.bbox": "tight",
@@ -90,7 +92,7 @@ def states(table: pd.DataFrame, model: Model, data: Observations | None = None) 
     return figure
 
 
-def readings(ax: plt.Axes, data: Observations, rows: np.ndarray) -> None:
+def readings(ax: Axes, data: Observations, rows: np.ndarray) -> None:
     """Draw readings: groups with the 95 % interval of their mean, censored ones as arrows from their limit."""
     low, high = data.interval
     group, seen = rows & ~data.individual, rows & data.individual & (data.cens == 0)
@@ -110,7 +112,7 @@ def readings(ax: plt.Axes, data: Observations, rows: np.ndarray) -> None:
 def prior_posterior(tree: xr.DataTree, table: pd.DataFrame, truth: dict[str, float] | None = None) -> Figure:
     """Every sampled parameter: its prior and its posterior on a logarithmic axis, and what was learned."""
     posterior = tree["posterior"].to_dataset()
-    names = [name for name in posterior.data_vars if "prior_log_sd" in posterior[name].attrs]
+    names = [str(name) for name in posterior.data_vars if "prior_log_sd" in posterior[name].attrs]
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     with styled():
@@ -148,7 +150,9 @@ def pair(tree: xr.DataTree, truth: dict[str, float] | None = None) -> Figure | N
         )
         axes[0, 1].remove()
         ax, top, right = axes[1, 0], axes[0, 0], axes[1, 1]
-        ax.plot(prior["gamma"].values.ravel(), prior["k_l"].values.ravel(), ".", ms=2.5, color=GREY, alpha=0.5, label="prior")
+        ax.plot(
+            prior["gamma"].values.ravel(), prior["k_l"].values.ravel(), ".", ms=2.5, color=GREY, alpha=0.5, label="prior"
+        )
         ax.plot(x, y, ".", ms=2, color=BLUE, alpha=0.25, label="posterior")
         ax.axvline(critical, color=ORANGE, lw=1.2, ls="--")
         ax.set(xscale="log", yscale="log", xlabel=_label(posterior["gamma"].attrs), ylabel=_label(posterior["k_l"].attrs))
@@ -163,7 +167,9 @@ def pair(tree: xr.DataTree, truth: dict[str, float] | None = None) -> Figure | N
                 density = gaussian_kde(np.log(values))(at)
                 xy = (density, np.exp(at)) if vertical else (np.exp(at), density)
                 if fill:
-                    (marginal.fill_betweenx if vertical else marginal.fill_between)(np.exp(at), density, color=color, alpha=0.4, lw=0)
+                    (marginal.fill_betweenx if vertical else marginal.fill_between)(
+                        np.exp(at), density, color=color, alpha=0.4, lw=0
+                    )
                 else:
                     marginal.plot(*xy, color=color, lw=1.6)
             marginal.axis("off")
@@ -195,7 +201,7 @@ def predictive(table: pd.DataFrame, data: Observations) -> Figure:
         labels = [f"{t:g}" + (f" {a}" if several else "") for t, a in zip(table["time_h"], table["analyte"], strict=True)]
         ax.set_xticks(at, labels, fontsize=8, rotation=90 if several or len(at) > 25 else 0)
         ax.set(yscale="log", xlabel="time [h]", ylabel="reading / predicted median")
-        _plain(ax.yaxis, np.divide(*ax.get_ylim()[::-1]))
+        _plain(ax.yaxis, ax.get_ylim()[1] / ax.get_ylim()[0])
         ax.legend(fontsize=8.5, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 

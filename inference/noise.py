@@ -1,5 +1,6 @@
 """How readings scatter around the model's prediction."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
@@ -8,8 +9,6 @@ from jaxtyping import Array, Float, Key
 
 from .observations import Observations
 from .prior import Prior
-
-import equinox as eqx
 
 
 class LogNormal(eqx.Module):

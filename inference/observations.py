@@ -81,7 +81,7 @@ def observations(frame: pd.DataFrame) -> Observations:
     spread[geometric] = np.log(sd[geometric])
     spread[arithmetic] = np.sqrt(np.log1p((sd[arithmetic] / value[arithmetic]) ** 2))
     value = np.where(arithmetic, value * np.exp(-(spread**2) / 2), value)
-    cens = frame["cens"].map({"left": -1, "none": 0, "right": 1}).to_numpy(int)
+    cens = frame["cens"].map({"left": -1, "none": 0, "right": 1}.get).to_numpy(int)
     limit = frame["limit"].to_numpy(float)
     return Observations(
         tuple(frame["subject"]),

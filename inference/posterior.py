@@ -40,12 +40,12 @@ def assemble(problem: Problem, draws: Draws, key: Key[Array, ""]) -> xr.DataTree
         for k, (name, p) in zip(keys, problem.sampled.items(), strict=True)
     }
     before = predict(problem, prior, grid, key_prior_y)
-    okay = before.okay
+    okay = np.asarray(before.okay)
 
-    def by_chain(x: np.ndarray) -> np.ndarray:
+    def by_chain(x: Any) -> np.ndarray:
         return x.reshape(shape + x.shape[1:])
 
-    def one_chain(x: np.ndarray) -> np.ndarray:
+    def one_chain(x: Any) -> np.ndarray:
         return x[okay][None]
 
     data = problem.data
@@ -72,10 +72,14 @@ def assemble(problem: Problem, draws: Draws, key: Key[Array, ""]) -> xr.DataTree
     tree["predictions"] = _curves(after, grid.times, shape)
     tree["prior_predictions"] = _curves(_only(before, okay), grid.times, (1, int(okay.sum())))
     for group in ("log_likelihood", "prior_predictive", "posterior_predictive", "observed_data", "constant_data"):
-        tree[group] = tree[group].to_dataset().assign_coords(
-            subject=("obs_id", np.array(data.subject)),
-            analyte=("obs_id", np.array(data.analyte)),
-            time=("obs_id", data.time, {"units": "h"}),
+        tree[group] = (
+            tree[group]
+            .to_dataset()
+            .assign_coords(
+                subject=("obs_id", np.array(data.subject)),
+                analyte=("obs_id", np.array(data.analyte)),
+                time=("obs_id", data.time, {"units": "h"}),
+            )
         )
     tree["prior"].attrs["num_failed"] = int((~okay).sum())
     _describe(tree, problem)

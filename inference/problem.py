@@ -46,7 +46,7 @@ class Problem(eqx.Module):
         noise: LogNormal | None = None,
         solver: Solver | None = None,
     ):
-        replace(model, {name: 1.0 for name in priors})
+        replace(model, dict.fromkeys(priors, 1.0))
         for analyte in dict.fromkeys(data.analyte):
             if analyte not in model.analytes:
                 raise ValueError(
@@ -76,9 +76,7 @@ class Problem(eqx.Module):
         """
         return with_jacobian(self._linearize)(self._theta(values))
 
-    def linearize(
-        self, values: Values
-    ) -> tuple[Float[Array, " obs"], Float[Array, "obs parameter"], Bool[Array, ""]]:
+    def linearize(self, values: Values) -> tuple[Float[Array, " obs"], Float[Array, "obs parameter"], Bool[Array, ""]]:
         """The log-prediction of every reading, its derivatives along the logarithm of each parameter, and success."""
         return self._linearize(self._theta(values))
 
@@ -138,7 +136,7 @@ class Problem(eqx.Module):
 class Reading(dist.Distribution):
     """The noise around a prediction as a NumPyro distribution over the readings."""
 
-    support = dist.constraints.positive
+    support = dist.constraints.positive  # type: ignore[assignment]
     pytree_data_fields = ("log_f", "values")
     pytree_aux_fields = ("noise", "data")
 
@@ -146,10 +144,10 @@ class Reading(dist.Distribution):
         self.noise, self.log_f, self.values, self.data = noise, log_f, values, data
         super().__init__(batch_shape=(len(data),))
 
-    def log_prob(self, value: Array) -> Array:
+    def log_prob(self, value: Array) -> Array:  # type: ignore[override]
         return self.noise.log_density(self.log_f, self.values, eqx.tree_at(lambda d: d.value, self.data, value))
 
-    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:  # type: ignore[override]
         if sample_shape:
             return jax.vmap(lambda k: self.sample(k))(jax.random.split(key, sample_shape))
         return self.noise.draw(key, self.log_f, self.values, self.data)

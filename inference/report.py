@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import xarray as xr
 from jinja2 import Environment
@@ -19,7 +20,7 @@ from .verdict import Verdict
 CAPTIONS = {
     "trajectories": "The fit: posterior bands of the curve over the readings, and the prior's band behind them.",
     "prior_posterior": "What the data taught: the posterior of every sampled parameter against its prior (log scale).",
-    "pair": "Feedback gain and IL-6 clearance together. Right of the dashed line, at the critical gain, a storm state exists.",
+    "pair": "Feedback gain and IL-6 clearance together. Right of the dashed line, the critical gain, storms exist.",
     "predictive": "Posterior predictive check: each reading relative to its predicted median.",
     "ranks": "Rank plots of the chains: differences of rank ECDFs should stay inside the band.",
 }
@@ -60,7 +61,7 @@ def write(
         figures=shown,
         table=table.reset_index().to_dict("records"),
         readings=readings.to_dict("records"),
-        num_outside=int((~readings["inside_90"].astype(bool)).sum()),
+        num_outside=int(np.sum(~readings["inside_90"].to_numpy(bool))),
         recovery=recovery(table, truth).reset_index().to_dict("records") if truth else [],
     )
     (folder / "report.html").write_text(text)

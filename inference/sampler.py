@@ -87,9 +87,7 @@ class NUTS(eqx.Module):
             dense_mass=self.dense_mass,
         )
         begin = jax.jit(lambda key, position: kernel.init(key, self.num_warmup, position, (), {}))
-        states = [
-            begin(k, {name: x[i] for name, x in begun.position.items()}) for i, k in enumerate(keys)
-        ]
+        states = [begin(k, {name: x[i] for name, x in begun.position.items()}) for i, k in enumerate(keys)]
         advance = self._advance(kernel, states[0])
         states = [jax.tree.map(lambda *x: jnp.stack(x), *states)] if self.chains == "vectorized" else states
         outputs = self._run(advance, states, report)

@@ -25,9 +25,7 @@ def bundled(name: str, analytes: Sequence[str] | None = None, subjects: Sequence
         return read(path, analytes, subjects)
 
 
-def read(
-    path: str | Path, analytes: Sequence[str] | None = None, subjects: Sequence[str] | None = None
-) -> Observations:
+def read(path: str | Path, analytes: Sequence[str] | None = None, subjects: Sequence[str] | None = None) -> Observations:
     """The readings of a tidy CSV file, or those of some analytes and subjects.
 
     Columns: `subject, time_h, analyte, value, unit` and, where needed, `cens` (none, left, right), `limit`,
@@ -52,13 +50,17 @@ def _strings(path: Path) -> pd.DataFrame:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: byte {error.object[error.start]:#04x} is not UTF-8; save as UTF-8") from error
+        raise ValueError(
+            f"{path}, line {line}: byte {error.object[error.start]:#04x} is not UTF-8; save as UTF-8"
+        ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path}: not a CSV table: {str(error).strip()}; give every row as many cells as the header") from error
+        raise ValueError(
+            f"{path}: not a CSV table: {str(error).strip()}; give every row as many cells as the header"
+        ) from error
     frame.columns = [str(column).strip() for column in frame.columns]
     frame.index = pd.RangeIndex(2, len(frame) + 2)
     frame = frame.apply(lambda column: column.str.strip())
-    return frame[(frame != "").any(axis=1)]
+    return frame.loc[(frame != "").any(axis=1), :]
 
 
 def _check(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -88,26 +90,31 @@ def _check(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
         frame.loc[row, ["value", "limit"]] *= scale
         if frame.loc[row, "statistic"] == "mean":
             frame.loc[row, "sd"] *= scale
-    frame["unit"] = frame["analyte"].map(UNITS)
+    frame["unit"] = frame["analyte"].map(UNITS.get)
     return frame
 
 
 def _order(frame: pd.DataFrame, path: Path) -> None:
-    for (subject, analyte), rows in frame.groupby(["subject", "analyte"], sort=False):
-        step = rows["time_h"].diff()
-        if (step == 0).any() or rows["time_h"].duplicated().any():
-            row = rows.index[rows["time_h"].duplicated()][0]
-            first = rows.index[rows["time_h"] == rows.loc[row, "time_h"]][0]
-            raise ValueError(
-                f"{path}, line {row}: a second {analyte} reading of subject {subject!r} at {rows.loc[row, 'time_h']:g} h"
-                f" (the first is on line {first}); keep one, or give them different subjects"
-            )
-        if (step < 0).any():
-            row = rows.index[step < 0][0]
-            raise ValueError(
-                f"{path}, line {row}: time {rows.loc[row, 'time_h']:g} h comes after a later one for subject {subject!r},"
-                f" {analyte}; sort the rows by time"
-            )
+    """Refuse a second reading of one subject, analyte and time, and times that go back."""
+    key = ["subject", "analyte", "time_h"]
+    again = frame.index[frame.duplicated(key)]
+    last = frame.groupby(["subject", "analyte"], sort=False)["time_h"].shift()
+    back = frame.index[(frame["time_h"] < last).to_numpy(bool)]
+    if len(again):
+        row = again[0]
+        subject, analyte, time = (frame.at[row, column] for column in key)
+        first = frame.index[(frame[key] == frame.loc[row, key]).all(axis=1).to_numpy(bool)][0]
+        raise ValueError(
+            f"{path}, line {row}: a second {analyte} reading of subject {subject!r} at {time:g} h"
+            f" (the first is on line {first}); keep one, or give them different subjects"
+        )
+    if len(back):
+        row = back[0]
+        subject, analyte, time = (frame.at[row, column] for column in key)
+        raise ValueError(
+            f"{path}, line {row}: time {time:g} h comes after a later one for subject {subject!r}, {analyte};"
+            " sort the rows by time"
+        )
 
 
 def _select(frame: pd.DataFrame, column: str, keep: list[str] | None, path: Path) -> pd.DataFrame:
@@ -116,7 +123,7 @@ def _select(frame: pd.DataFrame, column: str, keep: list[str] | None, path: Path
     found = list(dict.fromkeys(frame[column]))
     if unknown := [name for name in keep if name not in found]:
         raise ValueError(f"{path}: no {column} `{unknown[0]}` in the table; it has: {', '.join(found)}")
-    return frame[frame[column].isin(keep)]
+    return frame.loc[frame[column].isin(keep), :]
 
 
 def _validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, path: Path) -> None:

@@ -53,7 +53,7 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
     bulk = extreme(azs.ess(posterior, method="bulk"), np.min)
     tail = extreme(azs.ess(posterior, method="tail"), np.min)
     bfmi = float(np.min(azs.bfmi(tree["sample_stats"]["energy"].values)))
-    divergences = int(tree["sample_stats"]["diverging"].sum())
+    divergences = int(np.sum(tree["sample_stats"].to_dataset()["diverging"].values))
     # Each check is written so that a value that is not a number fails it.
     checks = [
         (rhat < RHAT, f"R-hat {rhat:.3f} is not below {RHAT}: chains disagree; draw more, or look for several modes"),

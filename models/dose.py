@@ -41,7 +41,7 @@ class Doses(eqx.Module):
     def only(self, keep: Sequence[bool]) -> "Doses":
         """The doses at which `keep` is true."""
         index = np.flatnonzero(keep)
-        target, infused = (tuple(x[i] for i in index) for x in (self.target, self.infused))
+        target, infused = tuple(self.target[i] for i in index), tuple(self.infused[i] for i in index)
         return Doses(target, infused, self.time[index], self.amount[index], self.duration[index])
 
     @property
@@ -107,8 +107,6 @@ def doses_from(records: Mapping[str, Mapping]) -> Doses:
             raise ValueError(f"dose `{name}` has no key `{unknown.pop()}`; it has: {', '.join(known)}")
         if missing := {"target", "amount"} - record.keys():
             raise ValueError(f"dose `{name}` lacks `{missing.pop()}`")
-        one = infusion(
-            record["target"], record["amount"], record.get("duration_h", 0.0), record.get("time_h", 0.0)
-        )
+        one = infusion(record["target"], record["amount"], record.get("duration_h", 0.0), record.get("time_h", 0.0))
         schedule += repeated(one, record.get("interval_h", 0.0), record.get("number", 1))
     return schedule

@@ -31,19 +31,19 @@ class Minimal(Model):
     clearance $k_l$. The fold follows from `critical_gain`.
     """
 
-    states: ClassVar = (
+    states: ClassVar[tuple[State, ...]] = (
         State("activated", "M", "pg/mL/h", 1000.0, "activated cells, as IL-6 production"),
         State("il6", "L", "pg/mL", 100.0, "interleukin-6 in plasma"),
         State("regulator", "R", "1", 1.0, "delayed negative regulator"),
     )
-    analytes: ClassVar = {"il6": "pg/mL"}
+    analytes: ClassVar[Mapping[str, str]] = {"il6": "pg/mL"}
 
     # fmt: off
     gamma: Scalar = quantity(0.964, r"\gamma", "1",     "feedback gain of the IL-6 loop",       source=_FIT)
-    k_l:   Scalar = quantity(1.6,   r"k_l",    "1/h",   "IL-6 clearance rate",                  source="fixed in the design fit")
+    k_l:   Scalar = quantity(1.6,   r"k_l",    "1/h",   "IL-6 clearance rate",                  source="fixed in the design")
     k_m:   Scalar = quantity(3.36,  r"k_m",    "1/h",   "deactivation rate of the cells",       source=_FIT)
     x_l:   Scalar = quantity(222.0, r"x_l",    "pg/mL", "IL-6 at half-maximal feedback",        source=_FIT)
-    w_l:   Scalar = quantity(1.05,  r"w_l",    "pg/mL", "basal IL-6",                           source="Janum 2016, mean at 0 h")
+    w_l:   Scalar = quantity(1.05,  r"w_l",    "pg/mL", "basal IL-6",                           source="Janum 2016, at 0 h")
     k_r:   Scalar = quantity(0.301, r"k_r",    "1/h",   "rate of the negative regulator",       source=_FIT)
     w_r:   Scalar = quantity(2.01,  r"w_r",    "1",     "strength of the negative regulator",   source=_FIT)
     # fmt: on

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Mapping
+from typing import ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -25,14 +26,17 @@ class State:
 class Model(eqx.Module):
     """An ordinary differential equation $\\dot y = f(t, y)$ driven by doses, and its read-outs.
 
-    `states` lists the entries of the packed state $y$ in order; `inputs` names the dose targets that the
-    vector field takes as forcing, with their units; `analytes` names what `observe` returns, with units.
-    Time is in hours.
+    `states` lists the entries of the packed state $y$ in order, `analytes` names what `observe` returns, with
+    units. Time is in hours.
     """
 
-    states: eqx.AbstractClassVar[tuple[State, ...]]
-    inputs: eqx.AbstractVar[Mapping[str, str]]
-    analytes: eqx.AbstractClassVar[Mapping[str, str]]
+    states: ClassVar[tuple[State, ...]]
+    analytes: ClassVar[Mapping[str, str]]
+
+    @property
+    @abc.abstractmethod
+    def inputs(self) -> Mapping[str, str]:
+        """The dose targets that the vector field takes as forcing, with their units."""
 
     @abc.abstractmethod
     def rest(self) -> Float[Array, " state"]:

@@ -94,9 +94,7 @@ def replace[M: eqx.Module](module: M, changes: dict[str, Any]) -> M:
     """
     known = quantities(module)
     if unknown := changes.keys() - known.keys():
-        raise ValueError(
-            f"{type(module).__name__} has no parameter `{sorted(unknown)[0]}`; it has: {', '.join(known)}"
-        )
+        raise ValueError(f"{type(module).__name__} has no parameter `{sorted(unknown)[0]}`; it has: {', '.join(known)}")
     return _replace(module, changes)
 
 

@@ -23,14 +23,10 @@ class Scenario(eqx.Module):
         targets = [*model.inputs, *states]
         for target in self.doses.target:
             if target not in targets:
-                raise ValueError(
-                    f"{type(model).__name__} takes no doses to `{target}`; it takes: {', '.join(targets)}"
-                )
+                raise ValueError(f"{type(model).__name__} takes no doses to `{target}`; it takes: {', '.join(targets)}")
         for name in self.initial:
             if name not in states:
-                raise ValueError(
-                    f"{type(model).__name__} has no state `{name}`; it has: {', '.join(states)}"
-                )
+                raise ValueError(f"{type(model).__name__} has no state `{name}`; it has: {', '.join(states)}")
 
     def initial_state(self, model: Model) -> Float[Array, " state"]:
         """The state at `start`: rest, but for the values that `initial` gives."""

@@ -130,4 +130,4 @@ def differentiate(
         return along(lambda m, x: m.observe(x * scale), x, tangents)
 
     value, jacobian = jax.vmap(read)(packed)
-    return Sensitivity(value, {name: jac for name, jac in jacobian.items()}, okay, steps)
+    return Sensitivity(value, jacobian, okay, steps)

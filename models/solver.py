@@ -82,7 +82,7 @@ def integrate(
     before the dose. Returns the saved values, whether every segment succeeded, and the steps taken. The
     saved values of a failed solve are not finite: test the flag before use.
     """
-    term = dfx.ODETerm(lambda t, y, rate: field(t, y, rate))
+    term = dfx.ODETerm(lambda t, y, rate: field(jnp.asarray(t), y, rate))
     controller = dfx.PIDController(rtol=solver.rtol, atol=solver.atol)
     method = METHODS[solver.method]()
 

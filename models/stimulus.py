@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Mapping
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ type Scalar = Float[Array, ""]
 class Stimulus(eqx.Module):
     """The drive $U(t)$ on the activated cells; `inputs` names the dose targets it takes, with their units."""
 
-    inputs: eqx.AbstractVar[Mapping[str, str]]
+    inputs: ClassVar[Mapping[str, str]]
 
     @abc.abstractmethod
     def __call__(self, t: Scalar, doses: Doses) -> Scalar:
@@ -34,8 +35,8 @@ class Transit(Stimulus):
     Savic et al., J Pharmacokinet Pharmacodyn 2007;34:711.
     """
 
-    inputs = {"lps": "ng/kg"}
-    reference_dose = 2.0
+    inputs: ClassVar[Mapping[str, str]] = {"lps": "ng/kg"}
+    reference_dose: ClassVar[float] = 2.0
 
     # fmt: off
     u0:  Scalar = quantity(8700.0, r"u_0", "pg/mL/h²", "peak drive on the activated cells after LPS 2 ng/kg",
@@ -73,7 +74,7 @@ class Expansion(Stimulus):
     rate $k_u$, peak $u_0$ at $t_u$.
     """
 
-    inputs = {}
+    inputs: ClassVar[Mapping[str, str]] = {}
 
     # fmt: off
     u0:  Scalar = quantity(3.0, r"u_0", "pg/mL/h²", "peak drive on the activated cells", source="assumed")

@@ -67,7 +67,7 @@ def check(job: str, argv: Sequence[str]) -> None:
     except HydraException as error:
         raise BadConfig(f"{error}; overrides look like `key=value`") from error
     groups = _groups()
-    choices = [o.input_line for o in parsed if o.key_or_group and o.key_or_group.lstrip("/") in groups]
+    choices = [str(o.input_line) for o in parsed if o.key_or_group and o.key_or_group.lstrip("/") in groups]
     try:
         reference = composed(job, choices)
     except (HydraException, OmegaConfBaseException) as error:

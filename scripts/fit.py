@@ -107,7 +107,7 @@ def show(table: pd.DataFrame) -> None:
     for name, row in table.iterrows():
         view.add_row(
             str(name),
-            row["unit"],
+            str(row["unit"]),
             f"{row['median']:.3g}",
             f"{row['q5']:.3g} to {row['q95']:.3g}",
             f"{row['r_hat']:.3f}",

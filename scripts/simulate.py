@@ -5,7 +5,6 @@ import json
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
@@ -73,5 +72,5 @@ def main(cfg: DictConfig, folder: Path) -> int:
 
 
 def _last_reading(cfg: DictConfig, data: ci.Observations | None) -> float:
-    data = build(cfg.data) if data is None else data
-    return max(data.times_h) if isinstance(data, ci.Synthetic) else float(data.time.max())
+    source = build(cfg.data) if data is None else data
+    return float(max(source.times_h) if isinstance(source, ci.Synthetic) else source.time.max())

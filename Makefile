@@ -1,0 +1,56 @@
+# cytostorm: `make fit` and `make test` need only git, make, a C compiler and some python3.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TOOLS := .tools
+UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+export CYTOSTORM_CACHE ?= $(CURDIR)/.cache
+
+.PHONY: help setup fit test test-slow lint docs benchmark lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY)  ## the environment, from the committed lock
+
+$(READY): requirements.lock pyproject.toml | $(UV)
+	$(UV) venv --quiet --allow-existing $(VENV)
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Where there is no uv, it is fetched into a private folder: by venv, or by pip where venv is not installed.
+$(TOOLS)/bin/uv:
+	@$(PYTHON) -m venv $(TOOLS) >/dev/null 2>&1 && $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv \
+	  || $(PYTHON) -m pip install --quiet --disable-pip-version-check --prefix $(TOOLS) --ignore-installed uv \
+	  || { echo "cytostorm: no uv on the path, and $(PYTHON) has neither venv nor pip; install uv" >&2; exit 1; }
+
+fit: $(READY)  ## fit the data that ships and show the posterior
+	$(BIN)/cytostorm fit $(ARGS)
+
+test: lint  ## lint, types and the fast tests
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(READY)  ## the slow tests: statistical checks of whole fits
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+docs: $(READY)  ## the documentation site, in site/
+	$(BIN)/mkdocs build --strict --quiet
+
+benchmark: $(READY)  ## time and accuracy of solves and gradients
+	$(BIN)/cytostorm benchmark $(ARGS)
+
+lock: | $(UV)  ## resolve requirements.lock anew
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 --extra dev \
+	  --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+clean:  ## remove everything that was made here, but runs
+	rm -rf $(VENV) $(TOOLS) .cache .pytest_cache .ruff_cache .hypothesis build dist site *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
