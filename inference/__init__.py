@@ -1,6 +1,7 @@
 """Bayesian inference for cytokine models: observations, priors, noise, problem, sampler, posterior, report."""
 
 from .noise import LogNormal as LogNormal
+from .noise import Noise as Noise
 from .observations import Observations as Observations
 from .observations import observations as observations
 from .posterior import assemble as assemble

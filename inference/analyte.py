@@ -2,6 +2,7 @@
 
 import functools
 import re
+from typing import Any
 
 import pint
 
@@ -59,5 +60,5 @@ def factor(unit: str, analyte: str) -> float:
 
 
 @functools.cache
-def _registry() -> pint.UnitRegistry:
+def _registry() -> Any:
     return pint.UnitRegistry()

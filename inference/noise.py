@@ -1,17 +1,39 @@
 """How readings scatter around the model's prediction."""
 
+import abc
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .observations import Observations
 from .prior import Prior
 
 
-class LogNormal(eqx.Module):
+class Noise(eqx.Module):
+    """The distribution of readings given their log-predictions `log_f`."""
+
+    @abc.abstractmethod
+    def parameters(self, data: Observations) -> dict[str, Prior]:
+        """The noise parameters that `data` inform, with their priors."""
+
+    @abc.abstractmethod
+    def log_density(
+        self, log_f: Float[Array, " obs"], parameters: dict[str, Float[Array, ""]], data: Observations
+    ) -> Float[Array, " obs"]:
+        """The log-density of each reading's value; its log-probability where it is censored."""
+
+    @abc.abstractmethod
+    def draw(
+        self, key: PRNGKeyArray, log_f: Float[Array, " obs"], parameters: dict[str, Float[Array, ""]], data: Observations
+    ) -> Float[Array, " obs"]:
+        """Replicated readings, as an assay without limits would give them."""
+
+
+class LogNormal(Noise):
     r"""Log-normal scatter, for single readings and for summaries of groups.
 
     *A single reading* $y$ of the prediction $f$ has $\ln y \sim N(\ln f, \sigma^2)$; below (above) a limit
@@ -42,7 +64,7 @@ class LogNormal(eqx.Module):
         return jnp.where(data.individual, jnp.where(data.cens == 0, read, tail), group)
 
     def draw(
-        self, key: Key[Array, ""], log_f: Float[Array, " obs"], parameters: dict[str, Float[Array, ""]], data: Observations
+        self, key: PRNGKeyArray, log_f: Float[Array, " obs"], parameters: dict[str, Float[Array, ""]], data: Observations
     ) -> Float[Array, " obs"]:
         """Replicated readings: what the assay would read without its limits, or the mean of another such group."""
         one, many = jax.random.split(key)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Key
+from jaxtyping import Array, PRNGKeyArray
 
 from cytostorm.models import derivations
 
@@ -21,7 +21,7 @@ NUM_PRIOR = 1000
 NUM_CURVES = 1000
 
 
-def assemble(problem: Problem, draws: Draws, key: Key[Array, ""]) -> xr.DataTree:
+def assemble(problem: Problem, draws: Draws, key: PRNGKeyArray) -> xr.DataTree:
     """The draws of a problem with everything that belongs to them.
 
     Groups: `posterior, sample_stats, log_likelihood, log_prior, prior, prior_predictive,

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from cytostorm.models import Plan, derivations
 
@@ -23,7 +23,7 @@ class Prediction(eqx.Module):
     replicated: Float[Array, "draw obs"]
 
 
-def predict(problem: Problem, values: dict[str, Float[np.ndarray, " draw"]], grid: Plan, key: Key[Array, ""]) -> Prediction:
+def predict(problem: Problem, values: dict[str, Float[np.ndarray, " draw"]], grid: Plan, key: PRNGKeyArray) -> Prediction:
     """Predict at every draw, in batches of equal size so that one program serves them all."""
     num = len(next(iter(values.values())))
     padding = -num % BATCH

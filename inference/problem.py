@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 from cytostorm.models import Model, Plan, Scenario, Solver, differentiate, plan, quantities, replace, solve
 
 from .gradient import with_jacobian
-from .noise import LogNormal
+from .noise import LogNormal, Noise
 from .observations import Observations
 from .prior import Prior, Priors
 
@@ -31,7 +31,7 @@ class Problem(eqx.Module):
     scenario: Scenario
     data: Observations
     priors: Priors
-    noise: LogNormal
+    noise: Noise
     solver: Solver
     prepared: Plan
     when: Any = eqx.field(static=True)
@@ -43,7 +43,7 @@ class Problem(eqx.Module):
         scenario: Scenario,
         data: Observations,
         priors: Priors,
-        noise: LogNormal | None = None,
+        noise: Noise | None = None,
         solver: Solver | None = None,
     ):
         replace(model, dict.fromkeys(priors, 1.0))
@@ -140,7 +140,7 @@ class Reading(dist.Distribution):
     pytree_data_fields = ("log_f", "values")
     pytree_aux_fields = ("noise", "data")
 
-    def __init__(self, noise: LogNormal, log_f: Array, values: Values, data: Observations):
+    def __init__(self, noise: Noise, log_f: Array, values: Values, data: Observations):
         self.noise, self.log_f, self.values, self.data = noise, log_f, values, data
         super().__init__(batch_shape=(len(data),))
 

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.infer import NUTS as Kernel
 from numpyro.infer.util import potential_energy
 
@@ -68,7 +68,7 @@ class NUTS(eqx.Module):
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` is {getattr(self, name)!r}; choose from: {', '.join(known)}")
 
-    def sample(self, problem: Problem, key: Key[Array, ""], report: Report = lambda done, total: None) -> Draws:
+    def sample(self, problem: Problem, key: PRNGKeyArray, report: Report = lambda done, total: None) -> Draws:
         """Sample the posterior of `problem`; `report(done, total)` hears of progress in iterations.
 
         Raises `NoStart` if no starting point can be solved.

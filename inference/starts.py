@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.optimize import minimize
 
 from .problem import Problem
@@ -29,7 +29,7 @@ class Starts(eqx.Module):
 
 
 def starts(
-    problem: Problem, potential: Potential, key: Key[Array, ""], num_chains: int, method: str, num_screened: int
+    problem: Problem, potential: Potential, key: PRNGKeyArray, num_chains: int, method: str, num_screened: int
 ) -> Starts:
     """Screen prior draws by one batched solve and start each chain from a point with finite density.
 

@@ -83,10 +83,10 @@ def solve(model: Model, prepared: Plan, solver: Solver) -> Trajectory:
     def field(t, x, rate):
         return (model.vector_field(t, x * scale, doses) + rate) / scale
 
-    stretches = eqx.tree_at(lambda s: s.jump, prepared.stretches, prepared.stretches.jump / scale)
+    stretches = eqx.tree_at(lambda s: s.jump, prepared.stretches, prepared.stretches.jump / scale[None])
     x0 = prepared.scenario.initial_state(model) / scale
     x, okay, steps = integrate(field, x0, stretches, prepared.times, solver)
-    return Trajectory(prepared.times, x * scale, okay, steps)
+    return Trajectory(prepared.times, x * scale[None], okay, steps)
 
 
 def differentiate(
@@ -121,7 +121,7 @@ def differentiate(
     x0, tangents0 = along(
         lambda m, x: prepared.scenario.initial_state(m) / scale, jnp.zeros(len(scale)), jnp.zeros((num, len(scale)))
     )
-    stretches = eqx.tree_at(lambda s: s.jump, prepared.stretches, prepared.stretches.jump / scale)
+    stretches = eqx.tree_at(lambda s: s.jump, prepared.stretches, prepared.stretches.jump / scale[None])
     packed0 = jnp.concatenate([x0, tangents0.ravel()])
     packed, okay, steps = integrate(field, packed0, stretches, prepared.times, solver)
 

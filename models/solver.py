@@ -59,14 +59,14 @@ def segments(scenario: Scenario, states: tuple[str, ...], end: float) -> Segment
     inside = [t for t in doses.edges if start < t < end]
     edges = np.array([start, *inside, max(end, start)])
     index = np.array([states.index(target) if target in states else -1 for target in doses.target], int)
-    time, duration = np.asarray(doses.time), np.asarray(doses.duration)
+    time, amount, duration = (np.asarray(x) for x in (doses.time, doses.amount, doses.duration))
     falls = (duration == 0) & (time == edges[:-1, None])
     middle = (edges[:-1, None] + edges[1:, None]) / 2
     runs = (duration > 0) & (time <= middle) & (middle < time + duration)
     pick = (index[:, None] == np.arange(len(states))) * 1.0
-    jump = (falls * doses.amount) @ pick
-    rate = (runs * doses.amount / np.where(duration > 0, duration, 1)) @ pick
-    return Segments(jnp.array(edges[:-1]), jnp.array(edges[1:]), jump, rate)
+    jump = (falls * amount) @ pick
+    rate = (runs * amount / np.where(duration > 0, duration, 1)) @ pick
+    return Segments(*(jnp.asarray(x) for x in (edges[:-1], edges[1:], jump, rate)))
 
 
 def integrate(

@@ -13,6 +13,7 @@ from .dose import Doses
 from .quantity import quantity
 
 type Scalar = Float[Array, ""]
+type PerDose = Float[Array, " dose"]
 
 
 class Stimulus(eqx.Module):
@@ -51,11 +52,11 @@ class Transit(Stimulus):
         n, lps = self.n_u, doses.to("lps")
         boluses, infusions = lps.only([not x for x in lps.infused]), lps.only(lps.infused)
 
-        def kernel(age: Scalar) -> Scalar:
+        def kernel(age: PerDose) -> PerDose:
             s = jnp.where(age > 0, age / self.t_u, 1.0)
             return jnp.where(age > 0, jnp.exp(n * (jnp.log(s) + 1 - s)), 0.0)
 
-        def integral(age: Scalar) -> Scalar:
+        def integral(age: PerDose) -> PerDose:
             s = jnp.where(age > 0, age / self.t_u, 0.0)
             return self.t_u * jnp.exp(n + gammaln(n + 1) - (n + 1) * jnp.log(n)) * gammainc(n + 1, n * s)
 

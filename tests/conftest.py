@@ -1,0 +1,57 @@
+"""Settings of the whole suite: double precision, shapes checked, no silent broadcasting, fits shared between tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("cytostorm.models", "beartype.beartype")
+install_import_hook("cytostorm.inference", "beartype.beartype")
+
+import jax  # noqa: E402
+import matplotlib as mpl  # noqa: E402
+
+mpl.use("agg")
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+os.environ.setdefault("CYTOSTORM_CACHE", str(ROOT / ".cache"))
+jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", default="cpu", choices=("cpu", "gpu"), help="where the suite runs")
+
+
+def pytest_configure(config):
+    if config.getoption("--device") == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+
+
+@pytest.fixture
+def strict_ranks():
+    """Broadcasting between arrays of different rank is an error in what this test runs."""
+    with jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of given designs and data; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder of given designs and data is not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory, request):
+    """One short fit of the shipped data through the command line, shared by many tests: its run folder."""
+    from cytostorm.scripts.cli import run
+
+    folder = tmp_path_factory.mktemp("fit") / "run"
+    device = request.config.getoption("--device")
+    assert run(["fit", "debug=quick", f"device={device}", f"hydra.run.dir={folder}"]) == 0
+    return folder
