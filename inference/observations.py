@@ -3,7 +3,7 @@
 import equinox as eqx
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .analyte import UNITS
 
@@ -36,7 +36,7 @@ class Observations(eqx.Module):
         return [f"{s}|{a}|{t:g}" for s, a, t in zip(self.subject, self.analyte, self.time, strict=True)]
 
     @property
-    def individual(self) -> np.ndarray:
+    def individual(self) -> Bool[Array | np.ndarray, " obs"]:
         """Which rows are readings of one subject."""
         return self.n == 0
 

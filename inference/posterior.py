@@ -51,7 +51,8 @@ def assemble(problem: Problem, draws: Draws, key: PRNGKeyArray) -> xr.DataTree:
     data = problem.data
     tree = azb.from_dict(
         {
-            "posterior": draws.values | {name: by_chain(x) for name, x in after.derived.items()},
+            "posterior": {name: draws.values[name] for name in problem.sampled}
+            | {name: by_chain(x) for name, x in after.derived.items()},
             "sample_stats": draws.stats,
             "log_likelihood": {"y": by_chain(after.log_likelihood)},
             "log_prior": _log_prior(problem, draws),

@@ -16,11 +16,11 @@ BATCH = 256
 class Prediction(eqx.Module):
     """Predictions along a leading draw dimension; where `okay` is false the others carry no meaning."""
 
-    okay: Bool[Array, " draw"]
-    derived: dict[str, Float[Array, " draw"]]
-    curves: dict[str, Float[Array, "draw time"]]
-    log_likelihood: Float[Array, "draw obs"]
-    replicated: Float[Array, "draw obs"]
+    okay: Bool[Array, "*draw"]
+    derived: dict[str, Float[Array, "*draw"]]
+    curves: dict[str, Float[Array, "*draw time"]]
+    log_likelihood: Float[Array, "*draw obs"]
+    replicated: Float[Array, "*draw obs"]
 
 
 def predict(problem: Problem, values: dict[str, Float[np.ndarray, " draw"]], grid: Plan, key: PRNGKeyArray) -> Prediction:

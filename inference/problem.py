@@ -105,7 +105,7 @@ class Problem(eqx.Module):
         log_f, okay = self.predict(values)  # type: ignore[arg-type]
         numpyro.factor("solved", jnp.where(okay, 0.0, -jnp.inf))
         with numpyro.plate("obs_id", len(self.data)):
-            numpyro.sample("y", Reading(self.noise, log_f, values, self.data), obs=self.data.value)  # type: ignore[arg-type]
+            numpyro.sample("y", Reading(self.noise, log_f, values, self.data), obs=jnp.asarray(self.data.value))  # type: ignore[arg-type]
 
     def read(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, ""]]:
         """The log-prediction of every reading without derivatives, and whether the solve succeeded."""

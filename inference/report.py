@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from . import figures
 from .observations import Observations
-from .summary import lesson, recovery
+from .summary import lesson, plain, recovery
 from .verdict import Verdict
 
 CAPTIONS = {
@@ -22,7 +22,7 @@ CAPTIONS = {
     "prior_posterior": "What the data taught: the posterior of every sampled parameter against its prior (log scale).",
     "pair": "Feedback gain and IL-6 clearance together. Right of the dashed line, the critical gain, storms exist.",
     "predictive": "Posterior predictive check: each reading relative to its predicted median.",
-    "ranks": "Rank plots of the chains: differences of rank ECDFs should stay inside the band.",
+    "ranks": "Rank plots: where chains agree, differences of rank ECDFs are noise; p below 0.01 would flag a parameter.",
 }
 
 
@@ -54,8 +54,9 @@ def write(
         (folder / f"{name}.png").write_bytes(buffer.getvalue())
         shown.append((name, CAPTIONS[name], base64.b64encode(buffer.getvalue()).decode()))
     template = importlib.resources.files(__package__) / "report.html.j2"
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template.read_text())
-    text = page.render(
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["plain"] = plain
+    text = environment.from_string(template.read_text()).render(
         verdict=verdict,
         lessons=lesson(table),
         figures=shown,

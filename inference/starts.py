@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from .problem import Problem
 
 METHODS = ("screened", "median", "map")
+WALL = 1e4  # energy where no solve succeeds: high, but low enough for a line search to interpolate
 
 type Potential = Callable[[dict[str, Array]], Float[Array, ""]]
 
@@ -68,7 +69,7 @@ def _ascend(potential: Potential, position: dict[str, Array], num_chains: int) -
 
     def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = slope(jnp.asarray(x))
-        return (float(value), np.asarray(gradient)) if np.isfinite(value) else (1e300, np.zeros_like(x))
+        return (float(value), np.asarray(gradient)) if np.isfinite(value) else (WALL, np.zeros_like(x))
 
     first = np.stack([np.asarray(position[name]) for name in names], axis=1)
     found = np.stack([minimize(objective, x, jac=True, method="L-BFGS-B").x for x in first])

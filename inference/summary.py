@@ -1,5 +1,7 @@
 """Tables of a posterior: what was learned of each parameter, and how readings compare with predictions."""
 
+from typing import Any
+
 import arviz_stats as azs
 import numpy as np
 import pandas as pd
@@ -65,6 +67,11 @@ def fitted(tree: xr.DataTree) -> pd.DataFrame:
             "inside_90": _inside(value, constant["cens"].values, q[0], q[4]),
         }
     )
+
+
+def plain(x: Any) -> str:
+    """A number in three significant digits, without an exponent where it can be read without one."""
+    return f"{x:.3g}" if abs(x) < 1000 or abs(x) >= 1e6 else f"{float(f'{x:.3g}'):,.0f}"
 
 
 def recovery(table: pd.DataFrame, truth: dict[str, float]) -> pd.DataFrame:

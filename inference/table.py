@@ -1,6 +1,8 @@
 """Reading a tidy table: every fault is an error that names file, row, value and remedy."""
 
+import csv
 import importlib.resources
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,23 +46,27 @@ def _strings(path: Path) -> pd.DataFrame:
     """The cells of the file as text; the index is the line number in the file."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give the path of a CSV table")
-    if path.stat().st_size == 0:
+    raw = path.read_bytes()
+    if not raw:
         raise ValueError(f"{path}: the file is empty (0 bytes); it needs a header line {','.join(REQUIRED)}")
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise ValueError(
-            f"{path}, line {line}: byte {error.object[error.start]:#04x} is not UTF-8; save as UTF-8"
-        ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(
-            f"{path}: not a CSV table: {str(error).strip()}; give every row as many cells as the header"
-        ) from error
-    frame.columns = [str(column).strip() for column in frame.columns]
-    frame.index = pd.RangeIndex(2, len(frame) + 2)
-    frame = frame.apply(lambda column: column.str.strip())
-    return frame.loc[(frame != "").any(axis=1), :]
+        line = raw[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: byte {raw[error.start]:#04x} is not UTF-8; save as UTF-8") from error
+    reader = csv.reader(io.StringIO(text, newline=""))
+    header = [name.strip() for name in next(reader, [])]
+    cells = ((reader.line_num, [cell.strip() for cell in row]) for row in reader)
+    rows = {line: row for line, row in cells if any(row)}
+    if repeated := [name for name in header if header.count(name) > 1]:
+        raise ValueError(f"{path}: column `{repeated[0]}` occurs twice; keep one")
+    for line, row in rows.items():
+        if len(row) != len(header):
+            raise ValueError(
+                f"{path}, line {line}: {len(row)} cells under a header of {len(header)}; give every row as many cells, and"
+                " quote cells that hold a comma"
+            )
+    return pd.DataFrame.from_dict(rows, orient="index", columns=header, dtype=str)
 
 
 def _check(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -69,8 +75,6 @@ def _check(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
         raise ValueError(
             f"{path}: column `{missing[0]}` is missing; found: {', '.join(frame.columns)}; needed: {', '.join(REQUIRED)}"
         )
-    if frame.columns.has_duplicates:
-        raise ValueError(f"{path}: column `{frame.columns[frame.columns.duplicated()][0]}` occurs twice; keep one")
     if frame.empty:
         raise ValueError(f"{path}: the table has a header but no rows; add at least one reading")
     frame = frame.reindex(columns=list(COLUMNS), fill_value="")
@@ -132,12 +136,13 @@ def _validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, path: Path) -> No
     except pa.errors.SchemaErrors as errors:
         cases = errors.failure_cases.dropna(subset=["index"]).sort_values("index", kind="stable")
         row, column, remedy = cases.iloc[0][["index", "column", "check"]]
-        if column not in COLUMNS:  # a check across columns names its column before the colon
+        if remedy.split(": ")[0] in COLUMNS:  # a check across columns names its own
             column, remedy = remedy.split(": ", 1)
-        shown = frame.loc[int(row), column]
+        value = frame.at[int(row), column]
+        shown = repr(value) if isinstance(value, str) else "a blank" if np.isnan(value) else f"{value:g}"
         more = cases["index"].nunique() - 1
         others = f" ({more} more faulty row{'s' if more > 1 else ''})" if more else ""
-        raise ValueError(f"{path}, line {int(row)}, column `{column}`: {shown!r} {remedy}{others}") from None
+        raise ValueError(f"{path}, line {int(row)}, column `{column}`: {shown} {remedy}{others}") from None
 
 
 def _numeric(text: str) -> bool:

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 import cytostorm.inference as ci
-from cytostorm.inference.summary import lesson, recovery
+from cytostorm.inference.summary import lesson, plain, recovery
 from cytostorm.models import Scenario, scenario
 
 from . import device
@@ -108,8 +108,8 @@ def show(table: pd.DataFrame) -> None:
         view.add_row(
             str(name),
             str(row["unit"]),
-            f"{row['median']:.3g}",
-            f"{row['q5']:.3g} to {row['q95']:.3g}",
+            plain(row["median"]),
+            f"{plain(row['q5'])} to {plain(row['q95'])}",
             f"{row['r_hat']:.3f}",
             f"{row['ess_bulk']:.0f}",
             f"{row['contraction']:.2f} {row['taught']:<6}",

@@ -5,6 +5,9 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
+from numpyro.distributions import Normal
+
 from cytostorm.inference import Noise, Observations, Prior
 from cytostorm.models import (
     Expansion,
@@ -20,8 +23,6 @@ from cytostorm.models import (
     repeated,
     replace,
 )
-from jaxtyping import Array, Float
-from numpyro.distributions import Normal
 
 
 class Elimination(Model):

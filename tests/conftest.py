@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("cytostorm.models", "beartype.beartype")
-install_import_hook("cytostorm.inference", "beartype.beartype")
+install_import_hook("cytostorm.models", "checker.check")
+install_import_hook("cytostorm.inference", "checker.check")
 
+import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import matplotlib as mpl  # noqa: E402
 
 mpl.use("agg")
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("suite")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

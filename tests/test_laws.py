@@ -1,13 +1,16 @@
 """Laws that every model obeys under every scenario of the catalogue."""
 
+import itertools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from catalogue import CASES, SOLVERS, TIGHT
-from cytostorm.models import Scenario, Solver, differentiate, plan, replace, simulate, solve, values
 from scipy.integrate import solve_ivp
+
+from cytostorm.models import Scenario, Solver, differentiate, plan, replace, simulate, solve, values
 
 pytestmark = pytest.mark.usefixtures("strict_ranks")
 
@@ -49,7 +52,7 @@ def test_trajectory_equals_lsoda(case):
     edges = np.unique([0, *[t for t in doses.edges if 0 < t < end], end])
     field = jax.jit(lambda t, y: model.vector_field(t, y, doses))
     y, want = np.array(scenario.initial_state(model)), {0.0: np.array(scenario.initial_state(model))}
-    for left, right in zip(edges[:-1], edges[1:], strict=True):
+    for left, right in itertools.pairwise(edges):
         rate = np.zeros(len(names))
         for i, target in enumerate(doses.target):
             start, length, amount = (float(x[i]) for x in (doses.time, doses.duration, doses.amount))

@@ -8,6 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from catalogue import CASES, STIMULI, TIGHT, Elimination
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.optimize import brentq
+
 from cytostorm.models import (
     Expansion,
     Minimal,
@@ -27,10 +32,6 @@ from cytostorm.models import (
     simulate,
     values,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.integrate import quad
-from scipy.optimize import brentq
 
 
 def minimal(**changes):
@@ -43,7 +44,9 @@ def test_lps_set_gives_the_values_of_the_design():
     np.testing.assert_allclose(il6, [29, 259, 662, 694, 307, 106, 31], atol=0.5)
 
 
-@pytest.mark.parametrize(("gamma", "peak", "last"), [(0.5, 31, 2.6), (1, 45, 2.7), (1.8, 99, 2.8), (2.5, 146, 107), (5, 290, 238)])
+@pytest.mark.parametrize(
+    ("gamma", "peak", "last"), [(0.5, 31, 2.6), (1, 45, 2.7), (1.8, 99, 2.8), (2.5, 146, 107), (5, 290, 238)]
+)
 def test_cart_set_gives_the_values_of_the_design(gamma, peak, last):
     model = Minimal(gamma=gamma, k_m=0.1, k_l=1.2, x_l=60.0, w_l=1.0, k_r=0.01, w_r=0.05, stimulus=Expansion())
     il6 = simulate(model, Scenario(), np.linspace(0, 672, 1345)).observe(model)["il6"]
@@ -52,7 +55,7 @@ def test_cart_set_gives_the_values_of_the_design(gamma, peak, last):
 
 
 @given(st.floats(1e-4, 0.18))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_critical_gain_is_the_fold(b):
     """At the fold the line z - b touches gamma z^2/(1+z^2): found here by solving for the tangency."""
     slope = brentq(lambda z: (z - b) * 2 - z * (1 + z**2), 3**-0.5, 2)
@@ -76,7 +79,7 @@ def test_a_storm_state_exists_only_above_the_critical_gain(factor, storms):
 
 
 @given(t_u=st.floats(0.5, 4), n_u=st.floats(2, 20), length=st.floats(0.1, 6), t=st.floats(0.05, 12))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_infusion_is_the_convolution_of_the_bolus_response(t_u, n_u, length, t):
     stimulus = Transit(u0=100.0, t_u=t_u, n_u=n_u)
     dose = bolus("lps", 2.0)
@@ -119,7 +122,7 @@ def test_a_stimulus_has_finite_derivatives_from_the_first_moment(stimulus):
     interval=st.floats(0.5, 6),
     number=st.integers(1, 3),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_an_infusion_delivers_its_amount(amount, length, time, interval, number):
     model, end = replace(Elimination(), {"k": jnp.asarray(0.0)}), 40.0
     doses = repeated(infusion("amount", amount, length, time), interval, number)
@@ -188,7 +191,10 @@ def test_a_parameter_declared_twice_is_refused():
         (lambda: repeated(bolus("lps", 1.0), 0.0, 2), "`interval` between doses is 0.0 h"),
         (lambda: repeated(bolus("lps", 1.0), 1.0, 0), "`number` of repetitions is 0"),
         (lambda: doses_from({"a": {"target": "lps"}}), "dose `a` lacks `amount`"),
-        (lambda: doses_from({"a": {"target": "lps", "amount": 1.0, "dose": 2}}), "dose `a` has no key `dose`; it has: target"),
+        (
+            lambda: doses_from({"a": {"target": "lps", "amount": 1.0, "dose": 2}}),
+            "dose `a` has no key `dose`; it has: target",
+        ),
         (lambda: plan(Minimal(), Scenario(bolus("ltp", 1.0)), np.array([1.0])), "takes no doses to `ltp`; it takes: lps"),
         (lambda: plan(Minimal(), Scenario(initial={"x": 1.0}), np.array([1.0])), "has no state `x`; it has: activated"),
         (lambda: plan(Minimal(), Scenario(), np.array([2.0, 1.0])), "must be finite and ascending"),

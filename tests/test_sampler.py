@@ -1,0 +1,138 @@
+"""Sampling: a posterior with a closed form, starts, failures as data, repeatability."""
+
+import jax
+import numpy as np
+import pytest
+from catalogue import Blowup, KnownNoise, Level, readings
+from numpyro.diagnostics import effective_sample_size
+from scipy import stats
+
+from cytostorm.inference import NUTS, NoStart, Priors, Problem
+from cytostorm.inference.sampler import _potential
+from cytostorm.inference.starts import METHODS, starts
+from cytostorm.models import Scenario, Solver
+
+KEY = jax.random.PRNGKey(7)
+SMALL = NUTS(num_warmup=300, num_draws=1000, num_chains=2, num_screened=32)
+VALUES = [1.3, 2.2, 0.9, 1.8]
+WIDE = Priors(w={"median": 1.0, "fold": 5})
+
+
+@pytest.fixture(scope="module")
+def conjugate():
+    return Problem(Level(), Scenario(), readings([0.0, 1.0, 2.0, 3.0], VALUES), WIDE, KnownNoise())
+
+
+@pytest.fixture(scope="module")
+def draws(conjugate):
+    return SMALL.sample(conjugate, KEY)
+
+
+def closed_form():
+    """Mean and SD of log w: a normal prior and four normal readings of SD 0.5."""
+    precision = 1 / WIDE["w"].log_sd ** 2 + len(VALUES) / 0.25
+    return np.log(VALUES).sum() / 0.25 / precision, precision**-0.5
+
+
+def test_a_posterior_with_a_closed_form_is_reproduced(draws):
+    mean, sd = closed_form()
+    log_w = np.log(draws.values["w"])
+    effective = effective_sample_size(log_w)
+    assert effective > 400
+    assert abs(log_w.mean() - mean) < 4 * sd / np.sqrt(effective)
+    assert abs(log_w.std() / sd - 1) < 4 / np.sqrt(2 * effective)
+    thinned = log_w.ravel()[:: int(log_w.size / effective) + 1]
+    assert stats.kstest(thinned, stats.norm(mean, sd).cdf).pvalue > 1e-3
+
+
+def test_one_seed_gives_the_same_draws_again(conjugate, draws):
+    again = SMALL.sample(conjugate, KEY)
+    np.testing.assert_array_equal(draws.values["w"], again.values["w"])
+    other = SMALL.sample(conjugate, jax.random.PRNGKey(8))
+    assert np.any(draws.values["w"] != other.values["w"])
+
+
+def test_vectorized_chains_sample_the_same_posterior(conjugate):
+    log_w = np.log(
+        NUTS(num_warmup=300, num_draws=600, num_chains=3, num_screened=32, chains="vectorized")
+        .sample(conjugate, KEY)
+        .values["w"]
+    )
+    mean, sd = closed_form()
+    assert log_w.shape == (3, 600)
+    assert abs(log_w.mean() - mean) < 4 * sd / np.sqrt(effective_sample_size(log_w))
+
+
+def test_statistics_have_arviz_names_and_shapes(draws):
+    assert {"lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy"} == set(draws.stats)
+    assert all(x.shape == (2, 1000) for x in draws.stats.values())
+    assert all(x.shape == (2, 300) for x in draws.warmup_stats.values())
+    total = sum(int(x["n_steps"].sum()) for x in (draws.stats, draws.warmup_stats))
+    assert draws.num_solves == total + 2 + 33
+    assert draws.num_failed == 0
+
+
+def test_progress_reaches_its_total(conjugate):
+    heard = []
+    NUTS(num_warmup=20, num_draws=25, num_chains=2, num_screened=8, block=10).sample(
+        conjugate, KEY, lambda *x: heard.append(x)
+    )
+    assert heard[-1] == (90, 90)
+    assert [done for done, _ in heard] == sorted(done for done, _ in heard)
+
+
+def test_failed_solves_are_rejected_and_counted():
+    """Above w = 1 the model explodes: no draw may lie there, none may be NaN, and the failures are counted."""
+    problem = Problem(
+        Blowup(),
+        Scenario(),
+        readings([0.0, 9.0], [0.9, 0.9]),
+        Priors(w={"median": 1.0, "fold": 3}),
+        KnownNoise(),
+        Solver(max_steps=200),
+    )
+    draws = NUTS(num_warmup=150, num_draws=150, num_chains=2, num_screened=64).sample(problem, KEY)
+    assert np.all(draws.values["w"] < 1.15)
+    assert np.all(np.isfinite(draws.values["w"]))
+    assert 0 < draws.num_screened_failed < 65
+    assert draws.num_failed > draws.num_screened_failed
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_start_has_finite_density(method):
+    problem = Problem(
+        Blowup(),
+        Scenario(),
+        readings([0.0, 9.0], [0.5, 0.5]),
+        Priors(w={"median": 0.8, "fold": 3}),
+        KnownNoise(),
+        Solver(max_steps=200),
+    )
+    potential = _potential(problem)
+    begun = starts(problem, potential, KEY, 3, method, 40)
+    energy = jax.vmap(potential)(begun.position)
+    assert begun.position["w"].shape == (3,)
+    assert np.all(np.isfinite(energy))
+    assert begun.num_failed > 0
+    if method == "map":
+        assert np.ptp(energy) < 1e-3
+
+
+def test_no_solvable_draw_is_a_clear_error(conjugate):
+    hopeless = Problem(Level(), Scenario(), conjugate.data, WIDE, KnownNoise(), Solver(max_steps=1, rtol=1e-14, atol=1e-16))
+    with pytest.raises(NoStart, match=r"only 0 of 33 prior draws have a finite density, 2 are needed; narrow the priors"):
+        SMALL.sample(hopeless, KEY)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_draws": 0}, "`num_draws` is 0"),
+        ({"target_accept": 1.0}, "`target_accept` is 1.0"),
+        ({"start": "zero"}, "`start` is 'zero'; choose from: screened, median, map"),
+        ({"chains": "parallel"}, "`chains` is 'parallel'; choose from: threads, vectorized"),
+    ],
+)
+def test_impossible_settings_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        NUTS(**change)

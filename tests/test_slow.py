@@ -1,0 +1,50 @@
+"""Statistical checks of whole fits."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from cytostorm.scripts.cli import run
+
+pytestmark = pytest.mark.slow
+
+
+def outcome(folder):
+    return json.loads((folder / "manifest.json").read_text()), pd.read_csv(folder / "summary.csv", index_col="parameter")
+
+
+@pytest.fixture(scope="module")
+def default_fit(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("default") / "run"
+    assert run(["fit", "strict=true", f"hydra.run.dir={folder}"]) == 0
+    return folder
+
+
+def test_the_default_fit_passes_its_verdict(default_fit):
+    manifest, table = outcome(default_fit)
+    assert manifest["passed"]
+    assert manifest["verdict"]["rhat_max"] < 1.01
+    assert manifest["verdict"]["ess_bulk_min"] > 400
+    assert manifest["verdict"]["num_divergences"] == 0
+    assert table.loc["k_l", "taught"] == "well"
+    assert table.loc["gamma", "taught"] == "hardly"
+
+
+def test_the_bands_of_the_default_fit_cover_the_data(default_fit):
+    assert pd.read_csv(default_fit / "fitted.csv")["inside_90"].all()
+
+
+def test_the_infusion_is_fitted_as_well(tmp_path):
+    assert run(["fit", "experiment=endotoxemia_infusion", "report=false", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    manifest, _ = outcome(tmp_path / "run")
+    assert manifest["verdict"]["rhat_max"] < 1.02
+    assert pd.read_csv(tmp_path / "run" / "fitted.csv")["inside_90"].mean() >= 0.8
+
+
+def test_a_synthetic_storm_gives_back_its_gain_and_its_clearance(tmp_path):
+    assert run(["fit", "experiment=synthetic_storm", "strict=true", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    found = pd.read_csv(tmp_path / "run" / "recovery.csv", index_col="parameter")
+    for name in ("gamma", "k_l", "margin"):
+        assert found.loc[name, "inside_90"]
+        assert found.loc[name, "contraction"] >= 0.5

@@ -1,0 +1,171 @@
+"""Priors, noise and problem: the densities are what they say."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from catalogue import Level, readings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpyro.infer.util import log_density, potential_energy
+from scipy import stats
+
+from cytostorm.inference import LogNormal, Prior, Priors, Problem, bundled
+from cytostorm.inference.observations import Observations
+from cytostorm.models import Minimal, Scenario, Solver, bolus
+
+KEY = jax.random.PRNGKey(0)
+DEFAULT = Priors(gamma={"median": 1.0, "fold": 3}, k_l={"median": 1.0, "fold": 5}, u0={"median": 5000, "fold": 5})
+
+
+def group(log_mean, spread, n) -> Observations:
+    return Observations(
+        ("G",), ("il6",), np.zeros(1), np.exp([log_mean]), np.zeros(1, int), np.ones(1), np.array([n]), np.array([spread])
+    )
+
+
+@given(st.floats(1e-3, 1e4), st.floats(1.1, 20))
+def test_ninety_percent_of_a_prior_lies_within_its_fold(median, fold):
+    cdf = Prior(median, fold).distribution.cdf(jnp.array([median / fold, median, median * fold]))
+    np.testing.assert_allclose(cdf, [0.05, 0.5, 0.95], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"gamma": {"median": -1, "fold": 2}}, "prior of `gamma`: `median` of a prior is -1.0"),
+        ({"gamma": {"median": 1, "fold": 1}}, "`fold` of a prior is 1.0; give a number above 1"),
+        ({"gamma": {"median": 1}}, "prior of `gamma` has the keys median; give `median` and `fold`"),
+        ({}, "no parameter has a prior"),
+    ],
+)
+def test_impossible_priors_are_refused(config, message):
+    with pytest.raises(ValueError, match=message):
+        Priors(**config)
+
+
+@given(st.floats(0.05, 2), st.floats(-3, 8), st.floats(-3, 8))
+@settings(max_examples=40)
+def test_the_density_of_a_reading_is_log_normal(sigma, log_f, log_y):
+    data = readings([0.0], [np.exp(log_y)])
+    got = LogNormal().log_density(jnp.array([log_f]), {"sigma": jnp.asarray(sigma)}, data)
+    assert float(got[0]) == pytest.approx(
+        stats.lognorm.logpdf(np.exp(log_y), sigma, scale=np.exp(log_f)), rel=1e-9, abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("distance", [-2.0, 0.0, 3.0, 40.0, 300.0])
+def test_a_censored_tail_is_exact_and_has_a_gradient_however_far(side, distance):
+    """The prediction lies `distance` standard deviations on the wrong side of the limit."""
+    data = readings([0.0], [5.0], cens=[side], limit=[5.0])
+
+    def density(shift):
+        return LogNormal().log_density(jnp.log(5.0) + jnp.array([shift]) * 0.5, {"sigma": jnp.asarray(0.5)}, data)[0]
+
+    value, slope = jax.value_and_grad(density)(-side * distance)
+    assert float(value) == pytest.approx(stats.norm.logcdf(-distance), rel=1e-6)
+    assert np.isfinite(slope)
+    if distance > 1:
+        assert side * float(slope) == pytest.approx(distance, rel=0.4)
+
+
+@pytest.mark.parametrize("n", [2, 9, 20])
+def test_a_group_mean_has_the_t_density_that_integrates_its_spread_out(n):
+    """Against numerical integration of n log-normal readings over tau with the prior 1/tau."""
+    log_mean, spread = 1.3, 0.6
+    taus = np.exp(np.linspace(np.log(1e-3), np.log(200), 40_001))
+
+    def integrated(log_f):
+        exponent = -((n - 1) * spread**2 + n * (log_mean - log_f) ** 2) / (2 * taus**2) - n * np.log(taus)
+        return np.log(np.trapezoid(np.exp(exponent), np.log(taus)))
+
+    data = group(log_mean, spread, n)
+    got = [float(LogNormal().log_density(jnp.array([x]), {}, data)[0]) for x in (1.3, 0.9, 2.0)]
+    want = [integrated(x) for x in (1.3, 0.9, 2.0)]
+    np.testing.assert_allclose(np.diff(got), np.diff(want), rtol=1e-4)
+
+
+def test_replicates_follow_the_density():
+    data = readings([0.0, 0.0], [1.0, 1.0])
+    keys = jax.random.split(KEY, 4000)
+    draws = jax.vmap(lambda k: LogNormal().draw(k, jnp.array([0.5, 2.0]), {"sigma": jnp.asarray(0.3)}, data))(keys)
+    for column, log_f in zip(np.asarray(draws).T, (0.5, 2.0), strict=True):
+        assert stats.kstest(np.log(column), stats.norm(log_f, 0.3).cdf).pvalue > 1e-3
+    mean = jax.vmap(lambda k: LogNormal().draw(k, jnp.array([0.5]), {}, group(0.0, 0.6, 9)))(keys)
+    assert stats.kstest(np.log(np.asarray(mean)[:, 0]), stats.t(8, 0.5, 0.6 / 3).cdf).pvalue > 1e-3
+
+
+def test_sigma_is_sampled_only_where_readings_inform_it():
+    assert LogNormal().parameters(readings([0.0], [1.0])).keys() == {"sigma"}
+    assert not LogNormal().parameters(group(0.0, 0.5, 9))
+
+
+@pytest.fixture(scope="module")
+def problem():
+    data = bundled("endotoxemia_bolus", ["il6"], ["group_geometric_mean"])
+    return Problem(Minimal(), Scenario(bolus("lps", 2.0)), data, DEFAULT)
+
+
+def test_the_program_is_prior_plus_likelihood(problem):
+    point = {"gamma": 1.2, "k_l": 0.8, "u0": 6000.0}
+    values = {name: jnp.asarray(x) for name, x in point.items()}
+    total, _ = log_density(problem.program, (), {}, values)
+    log_f, okay = problem.read(values)
+    likelihood = problem.noise.log_density(log_f, {}, problem.data).sum()
+    prior = sum(stats.lognorm.logpdf(x, DEFAULT[n].log_sd, scale=DEFAULT[n].median) for n, x in point.items())
+    assert okay
+    assert float(total) == pytest.approx(prior + float(likelihood), rel=1e-5)
+
+
+def test_the_gradient_of_the_potential_equals_finite_differences_all_over_the_prior(problem):
+    potential = jax.jit(lambda z: potential_energy(problem.program, (), {}, z))
+    slope = jax.jit(jax.grad(potential))
+    keys = jax.random.split(KEY, 8)
+    for key in keys:
+        z = {n: jnp.log(DEFAULT[n].distribution.sample(k)) for k, n in zip(jax.random.split(key, 3), DEFAULT, strict=True)}
+        got = slope(z)
+        for name in z:
+            up, down = ({**z, name: z[name] + h} for h in (1e-4, -1e-4))
+            want = float(potential(up) - potential(down)) / 2e-4
+            assert float(got[name]) == pytest.approx(want, rel=2e-3, abs=2e-3)
+
+
+def test_batched_potential_and_gradient_equal_the_loop(problem):
+    potential = jax.value_and_grad(lambda z: potential_energy(problem.program, (), {}, z))
+    draws = {n: jnp.log(DEFAULT[n].distribution.sample(KEY, (4,))) for n in DEFAULT}
+    values, slopes = jax.jit(jax.vmap(potential))(draws)
+    for i in range(4):
+        value, slope = jax.jit(potential)({n: x[i] for n, x in draws.items()})
+        np.testing.assert_allclose(values[i], value, rtol=1e-6)
+        for name in slope:
+            np.testing.assert_allclose(slopes[name][i], slope[name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_failed_solve_has_no_density_and_no_gradient(problem):
+    hopeless = Problem(problem.model, problem.scenario, problem.data, DEFAULT, solver=Solver(max_steps=2))
+    z = {name: jnp.log(prior.median) for name, prior in hopeless.sampled.items()}
+    value, slope = jax.value_and_grad(lambda z: potential_energy(hopeless.program, (), {}, z))(z)
+    assert value == jnp.inf
+    assert all(np.isfinite(x) for x in slope.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"priors": Priors(k_x={"median": 1, "fold": 2})}, "has no parameter `k_x`"),
+        ({"data": readings([0.0], [1.0], "tnf")}, "does not predict `tnf`, which the data hold; it predicts: il6"),
+        ({"scenario": Scenario(bolus("nonsense", 1.0))}, "takes no doses to `nonsense`"),
+    ],
+)
+def test_problems_that_do_not_fit_together_are_refused(change, message):
+    parts = {"model": Minimal(), "scenario": Scenario(), "data": readings([0.0, 1.0], [1.0, 1.0]), "priors": DEFAULT}
+    with pytest.raises(ValueError, match=message):
+        Problem(**(parts | change))
+
+
+def test_readings_at_one_time_share_one_solve():
+    problem = Problem(Level(), Scenario(), readings([0.0, 1.0, 1.0], [1.0, 2.0, 3.0]), Priors(w={"median": 1, "fold": 2}))
+    assert problem.prepared.times.size == 2
+    log_f, _ = problem.predict({"w": jnp.asarray(2.0)})
+    np.testing.assert_allclose(log_f, np.log(2.0) * np.ones(3))

@@ -1,0 +1,145 @@
+"""The house: configurations compose, imports point one way, the wheel holds everything, files stay small."""
+
+import ast
+import subprocess
+import sys
+import zipfile
+from itertools import product
+
+import pytest
+from conftest import ROOT
+
+from cytostorm.scripts.cli import JOBS
+from cytostorm.scripts.compose import build, check, composed
+from cytostorm.scripts.fit import prepare
+
+CONFIGS = ROOT / "configs"
+GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "__pycache__")
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
+REQUIRED = {"model", "trigger", "treatment", "data", "prior", "noise", "solver", "sampler", "device", "experiment", "debug"}
+
+
+def test_every_group_exists():
+    assert set(GROUPS) == REQUIRED
+
+
+@pytest.mark.parametrize(
+    ("job", "option"), list(product(JOBS, OPTIONS)), ids=lambda x: x if isinstance(x, str) else "=".join(x)
+)
+def test_every_config_composes(job, option, tmp_path):
+    overrides = ["=".join(option)] + ([f"data.path={tmp_path}"] if option == ("data", "csv") else [])
+    check(job, overrides)
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o[0] not in ("device", "experiment", "debug")], ids="=".join)
+def test_every_option_builds_what_it_names(option, tmp_path):
+    if option == ("data", "csv"):
+        (tmp_path / "a.csv").write_text("subject,time_h,analyte,value,unit\nA,0,il6,1,pg/mL\n")
+    cfg = composed("fit", ["=".join(option)] + ([f"data.path={tmp_path / 'a.csv'}"] if option == ("data", "csv") else []))
+    assert type(build(cfg[option[0]])).__module__.startswith("cytostorm.")
+
+
+@pytest.mark.parametrize("name", [name for group, name in OPTIONS if group == "experiment"])
+def test_every_experiment_is_a_problem(name):
+    problem, _, _ = prepare(composed("fit", [f"experiment={name}"]))
+    assert len(problem.data) > 0
+
+
+# Who may import what of ours; inside inference the order is that of the list, later may import earlier.
+MAY_IMPORT = {"models": set(), "inference": {"models"}, "scripts": {"models", "inference"}, "configs": set(), "data": set()}
+ORDER = ["analyte", "observations", "table", "prior", "noise", "gradient", "problem", "synthetic", "starts", "sampler"]
+ORDER += ["predictive", "posterior", "summary", "verdict", "figures", "report"]
+HYDRA = {"hydra", "omegaconf"}
+FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
+
+
+def imports(path):
+    """The modules that a file imports, absolute, and its relative imports by name."""
+    absolute, relative = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            absolute |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            relative |= {node.module} if node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            absolute.add(node.module)
+    return absolute, relative
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_one_way(package):
+    for path in (ROOT / package).glob("*.py"):
+        absolute, _ = imports(path)
+        ours = {name.split(".")[1] for name in absolute if name.startswith("cytostorm.")}
+        assert ours <= MAY_IMPORT[package], path
+        assert not {name.split(".")[0] for name in absolute} & FORBIDDEN.get(package, set()), path
+
+
+def test_inside_inference_imports_follow_the_order():
+    files = {path.stem: path for path in (ROOT / "inference").glob("*.py") if path.stem != "__init__"}
+    assert set(files) == set(ORDER)
+    for name, path in files.items():
+        for other in imports(path)[1]:
+            assert ORDER.index(other) < ORDER.index(name), f"{path} imports {other}"
+
+
+def test_no_module_reads_the_environment_but_scripts():
+    for package in ("models", "inference"):
+        for path in (ROOT / package).glob("*.py"):
+            assert not imports(path)[0] & {"os", "datetime", "subprocess"}, path
+
+
+def test_files_stay_small():
+    for package in MAY_IMPORT:
+        for path in (ROOT / package).glob("*.py"):
+            assert len(path.read_text().splitlines()) <= 300, path
+
+
+def test_the_lock_is_hashed_and_names_no_registry():
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "http" not in lock
+    pins = [line for line in lock.splitlines() if "==" in line and not line.startswith((" ", "#"))]
+    assert len(pins) > 50
+    assert lock.count("--hash=sha256:") > len(pins)
+
+
+def tracked(*packages):
+    """The files of these folders that belong to the package: tracked by git, or, outside a checkout, all."""
+    found = subprocess.run(["git", "ls-files", *packages], cwd=ROOT, capture_output=True, text=True)
+    if found.returncode == 0 and found.stdout:
+        return found.stdout.split()
+    kinds = (".py", ".yaml", ".csv", ".md", ".j2")
+    return [str(path.relative_to(ROOT)) for name in packages for path in (ROOT / name).rglob("*") if path.suffix in kinds]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_every_file_of_the_packages(wheel):
+    held = set(zipfile.ZipFile(wheel).namelist())
+    ours = {f"cytostorm/{name}" for name in tracked(*MAY_IMPORT)}
+    assert ours <= held
+    assert {name for name in held if name.startswith("cytostorm/")} <= ours
+
+
+def test_the_wheel_fits_outside_the_repository(wheel, tmp_path):
+    """In a folder of its own, with the checkout not on the path: configs and bundled data come from the wheel."""
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    program = f"""
+import sys
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in str(finder).lower()]
+sys.path.insert(0, {str(site)!r})
+import cytostorm.scripts.cli as cli
+assert cli.__file__.startswith({str(site)!r}), cli.__file__
+short = ["sampler.num_warmup=20", "sampler.num_draws=20"]
+sys.exit(cli.run(["fit", "debug=quick", "report=false", *short, "hydra.run.dir=out"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "out" / "posterior.nc").exists()
