@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.stats import gaussian_kde, norm
 
-from cytostorm.models import Model
+from cytostorm.models import Model, Scenario
 
 from .analyte import LABELS
 from .observations import Observations
@@ -72,23 +72,42 @@ def trajectories(tree: xr.DataTree, data: Observations) -> Figure:
     return figure
 
 
-def states(table: pd.DataFrame, model: Model, data: Observations | None = None) -> Figure:
-    """Every state of a simulated trajectory over time, with the readings on the analytes that have a state."""
-    columns = min(3, len(model.states))
-    rows = -(-len(model.states) // columns)
+def course(
+    model: Model,
+    times: np.ndarray,
+    states: np.ndarray,
+    read: pd.DataFrame,
+    story: Scenario,
+    data: Observations | None = None,
+) -> Figure:
+    """A simulated trajectory: every state that moves and every read-out, with dosing marks and readings."""
+    moved = [i for i, state in enumerate(model.states) if np.ptp(states[:, i]) > 1e-6 * state.scale]
+    names = [model.states[i].name for i in moved]
+    extra = [str(name) for name in read.columns if name not in ("time_h", *names) and np.ptp(read[name]) > 0]
+    columns = min(4, len(moved) + len(extra))
+    rows = -(-(len(moved) + len(extra)) // columns)
     with styled():
-        figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 3 * rows), squeeze=False)
-        for ax in axes.flat[len(model.states) :]:
+        figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 2.5 * rows), squeeze=False, layout="tight")
+        for ax in axes.flat[len(moved) + len(extra) :]:
             ax.remove()
-        for ax, state in zip(axes.flat, model.states, strict=False):
-            ax.plot(table["time_h"], table[state.name], color=BLUE, lw=1.6)
-            unit = "" if state.unit == "1" else f" [{state.unit}]"
-            ax.set(title=state.meaning, xlabel="time [h]", ylabel=f"${state.symbol}${unit}")
-            if state.name in model.analytes:
+        for ax, i in zip(axes.flat, moved, strict=False):
+            state = model.states[i]
+            ax.plot(times, states[:, i], color=BLUE, lw=1.5)
+            ax.set(title=state.meaning, ylabel="" if state.unit == "1" else f"[{state.unit}]")
+            if state.name in LABELS and np.min(states[:, i]) > 0 and np.ptp(np.log(states[:, i])) > np.log(30):
                 ax.set_yscale("log")
-                if data is not None:
-                    readings(ax, data, np.array([a == state.name for a in data.analyte]))
-                    ax.legend(fontsize=8.5)
+            if data is not None and state.name in model.analytes:
+                readings(ax, data, np.array([a == state.name for a in data.analyte]))
+                ax.legend(fontsize=8.5)
+        for ax, name in zip(axes.flat[len(moved) :], extra, strict=False):
+            ax.plot(times, read[name], color=INK, lw=1.5)
+            ax.set_title(name.replace("_", " "))
+        given = np.unique(np.asarray(story.doses.time))
+        for ax in axes.flat[: len(moved) + len(extra)]:
+            (marks,) = ax.plot(given, np.zeros(given.size), "^", ms=5, color=ORANGE, clip_on=False)
+            marks.set_transform(ax.get_xaxis_transform())
+        for ax in axes[-1]:
+            ax.set_xlabel("time [h]")
     return figure
 
 

@@ -13,9 +13,11 @@ from .dose import doses_from as doses_from  # noqa: E402
 from .dose import infusion as infusion  # noqa: E402
 from .dose import no_doses as no_doses  # noqa: E402
 from .dose import repeated as repeated  # noqa: E402
+from .host import Host as Host  # noqa: E402
 from .minimal import Minimal as Minimal  # noqa: E402
 from .model import Model as Model  # noqa: E402
 from .model import State as State  # noqa: E402
+from .network import Network as Network  # noqa: E402
 from .quantity import Quantity as Quantity  # noqa: E402
 from .quantity import derivations as derivations  # noqa: E402
 from .quantity import derived as derived  # noqa: E402
@@ -24,9 +26,8 @@ from .quantity import quantity as quantity  # noqa: E402
 from .quantity import replace as replace  # noqa: E402
 from .quantity import values as values  # noqa: E402
 from .scenario import Scenario as Scenario  # noqa: E402
-from .scenario import Treatment as Treatment  # noqa: E402
 from .scenario import Trigger as Trigger  # noqa: E402
-from .scenario import scenario as scenario  # noqa: E402
+from .scenario import stage as stage  # noqa: E402
 from .simulate import Plan as Plan  # noqa: E402
 from .simulate import Sensitivity as Sensitivity  # noqa: E402
 from .simulate import Trajectory as Trajectory  # noqa: E402
@@ -38,3 +39,4 @@ from .solver import Solver as Solver  # noqa: E402
 from .stimulus import Expansion as Expansion  # noqa: E402
 from .stimulus import Stimulus as Stimulus  # noqa: E402
 from .stimulus import Transit as Transit  # noqa: E402
+from .treatment import Treatment as Treatment  # noqa: E402

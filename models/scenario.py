@@ -1,13 +1,17 @@
 """What happens to a host: when the story starts, what it is given, and what it starts with."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .dose import Doses, doses_from, no_doses
 from .model import Model
+from .quantity import replace
 from .stimulus import Stimulus
+from .treatment import Treatment
 
 
 class Scenario(eqx.Module):
@@ -38,22 +42,29 @@ class Scenario(eqx.Module):
 
 
 class Trigger(eqx.Module):
-    """What starts the story: doses, initial values, and the stimulus of models that take one."""
+    """What starts the story: doses, initial values and parameters of the host network, and a stimulus.
+
+    The stimulus stands for the whole trigger in models that take one. `horizon_h` is how long the story lasts, where
+    the readings do not say so.
+    """
 
     doses: Mapping[str, Mapping] = eqx.field(default_factory=dict, static=True)
     stimulus: Stimulus | None = None
-    initial: Mapping[str, float] = eqx.field(default_factory=dict)
+    initial: Mapping[str, float] = eqx.field(default_factory=dict, static=True)
+    parameters: Mapping[str, float] = eqx.field(default_factory=dict, static=True)
+    horizon_h: float | None = eqx.field(default=None, static=True)
 
 
-class Treatment(eqx.Module):
-    """What is given against it."""
+def stage[M: Model](model: M, trigger: Trigger, treatment: Treatment, weight: float = 70.0) -> tuple[M, Scenario]:
+    """The model as the trigger finds it, and the scenario of the trigger under a treatment, from time 0 on.
 
-    doses: Mapping[str, Mapping] = eqx.field(default_factory=dict, static=True)
-
-
-def scenario(trigger: Trigger, treatment: Treatment) -> Scenario:
-    """The scenario of a trigger under a treatment, from time 0 on.
-
-    Raises `ValueError` for a dose that `doses_from` does not accept.
+    Raises `ValueError` where a dose, a state or a parameter does not exist in the model.
     """
-    return Scenario(doses_from(trigger.doses) + doses_from(treatment.doses), trigger.initial)
+    doses = doses_from(trigger.doses) + treatment.doses(weight)
+    if any(field.name == "stimulus" for field in dataclasses.fields(model)):
+        staged, story = model, Scenario(doses)
+    else:
+        staged = replace(model, {name: jnp.asarray(x, float) for name, x in trigger.parameters.items()})
+        story = Scenario(doses, trigger.initial)
+    story.check(staged)
+    return staged, story

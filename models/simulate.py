@@ -80,8 +80,8 @@ def solve(model: Model, prepared: Plan, solver: Solver) -> Trajectory:
     """The trajectory of `model` under a prepared scenario; pure, for `jit` and `vmap`."""
     scale, doses = scales(model), prepared.scenario.doses
 
-    def field(t, x, rate):
-        return (model.vector_field(t, x * scale, doses) + rate) / scale
+    def field(t, x):
+        return (model.vector_field(t, x * scale, doses) + prepared.stretches.inflow(t)) / scale
 
     stretches = eqx.tree_at(lambda s: s.jump, prepared.stretches, prepared.stretches.jump / scale[None])
     x0 = prepared.scenario.initial_state(model) / scale
@@ -113,10 +113,10 @@ def differentiate(
         value, derivative = jax.linearize(function, model, x)
         return value, jax.vmap(derivative)(directions, tangents)
 
-    def field(t, packed, rate):
+    def field(t, packed):
         x, tangents = packed[: len(scale)], packed[len(scale) :].reshape(num, -1)
         dx, dtangents = along(lambda m, x: m.vector_field(t, x * scale, doses) / scale, x, tangents)
-        return jnp.concatenate([dx + rate / scale, dtangents.ravel()])
+        return jnp.concatenate([dx + prepared.stretches.inflow(t) / scale, dtangents.ravel()])
 
     x0, tangents0 = along(
         lambda m, x: prepared.scenario.initial_state(m) / scale, jnp.zeros(len(scale)), jnp.zeros((num, len(scale)))

@@ -45,72 +45,89 @@ class Solver(eqx.Module):
 
 
 class Segments(eqx.Module):
-    """The stretches between dose edges: within one the dose rates are constant, at its start boluses fall."""
+    """The stretches between boluses to a state, and the times where the vector field jumps.
+
+    At the start of each stretch `jump` is added to the state. `rate` is what each infusion adds per hour to each
+    state while it runs, from `on` to `off`. `edges` are the times at which any dose starts or ends.
+    """
 
     start: Float[Array, " segment"]
     end: Float[Array, " segment"]
     jump: Float[Array, "segment state"]
-    rate: Float[Array, "segment state"]
+    on: Float[Array, " infusion"]
+    off: Float[Array, " infusion"]
+    rate: Float[Array, "infusion state"]
+    edges: Float[Array, " edge"]
+
+    def inflow(self, t: Float[Array, ""]) -> Float[Array, " state"]:
+        """What infusions add to the states per hour at `t`."""
+        runs = (self.on < t) & (t <= self.off)
+        return runs.astype(float) @ self.rate
 
 
 def segments(scenario: Scenario, states: tuple[str, ...], end: float) -> Segments:
     """The segments of `scenario` from its start to `end` [h], for a model with these states."""
     doses, start = scenario.doses, scenario.start
-    inside = [t for t in doses.edges if start < t < end]
-    edges = np.array([start, *inside, max(end, start)])
-    index = np.array([states.index(target) if target in states else -1 for target in doses.target], int)
     time, amount, duration = (np.asarray(x) for x in (doses.time, doses.amount, doses.duration))
-    falls = (duration == 0) & (time == edges[:-1, None])
-    middle = (edges[:-1, None] + edges[1:, None]) / 2
-    runs = (duration > 0) & (time <= middle) & (middle < time + duration)
-    pick = (index[:, None] == np.arange(len(states))) * 1.0
-    jump = (falls * amount) @ pick
-    rate = (runs * amount / np.where(duration > 0, duration, 1)) @ pick
-    return Segments(*(jnp.asarray(x) for x in (edges[:-1], edges[1:], jump, rate)))
+    pick = np.array([[target == state for state in states] for target in doses.target], float).reshape(-1, len(states))
+    falls = pick.any(axis=1) & (duration == 0)
+    inside = np.unique(time[falls & (start < time) & (time < end)])
+    bounds = np.array([start, *inside, max(end, start)])
+    jump = ((time == bounds[:-1, None]) & falls) * amount @ pick
+    flows = pick.any(axis=1) & (duration > 0)
+    rate = (amount[flows] / duration[flows])[:, None] * pick[flows]
+    edges = np.array([t for t in doses.edges if start <= t < end])
+    # The field just after an edge differs from the field at it, where a dose is not yet given. (The number next to
+    # zero would be flushed to zero.)
+    begin = bounds[:-1] + 1e-12 * np.maximum(1, np.abs(bounds[:-1]))
+    parts = (begin, bounds[1:], jump, time[flows], (time + duration)[flows], rate, edges)
+    return Segments(*(jnp.asarray(x, float) for x in parts))
 
 
 def integrate(
-    field: Callable[[Array, Array, Array], Array],
+    field: Callable[[Array, Array], Array],
     initial: Float[Array, " y"],
     stretches: Segments,
     times: Float[Array, " time"],
     solver: Solver,
 ) -> tuple[Float[Array, "time y"], Bool[Array, ""], Int[Array, ""]]:
-    """Solve $\\dot y =$ `field(t, y, rate)` segment by segment and save it at the sorted `times`.
+    """Solve $\\dot y =$ `field(t, y)` segment by segment and save it at the sorted `times`.
 
-    A bolus adds to the first entries of $y$ at the start of its segment; a reading at a dose time is taken
-    before the dose. Returns the saved values, whether every segment succeeded, and the steps taken. The
-    saved values of a failed solve are not finite: test the flag before use.
+    A bolus adds to the first entries of $y$ at the start of its segment, no step crosses an edge, and a reading at a
+    dose time is taken before the dose. Returns the saved values, whether every segment succeeded, and the steps
+    taken. The saved values of a failed solve are not finite: test the flag before use.
     """
-    term = dfx.ODETerm(lambda t, y, rate: field(jnp.asarray(t), y, rate))
-    controller = dfx.PIDController(rtol=solver.rtol, atol=solver.atol)
+    term = dfx.ODETerm(lambda t, y, _: field(jnp.asarray(t), y))
+    controller: dfx.AbstractStepSizeController = dfx.PIDController(rtol=solver.rtol, atol=solver.atol)
+    if stretches.edges.size:
+        controller = dfx.ClipStepSizeController(controller, jump_ts=stretches.edges)
     method = METHODS[solver.method]()
 
     def advance(carry, stretch):
         y, okay, steps, saved = carry
-        y = y.at[: stretch.jump.size].add(stretch.jump)
+        start, end, jump = stretch
+        y = y.at[: jump.size].add(jump)
         # All times are saved in every segment, clipped to it; the mask keeps those that lie inside.
         solution = dfx.diffeqsolve(
             term,
             method,
-            stretch.start,
-            stretch.end,
+            start,
+            end,
             dt0=None,
             y0=y,
-            args=stretch.rate,
-            saveat=dfx.SaveAt(ts=jnp.clip(times, stretch.start, stretch.end), t1=True),
+            saveat=dfx.SaveAt(ts=jnp.clip(times, start, end), t1=True),
             stepsize_controller=controller,
             max_steps=solver.max_steps,
             adjoint=dfx.ForwardMode(),
             throw=False,
         )
         assert solution.ys is not None
-        within = (stretch.start < times) & (times <= stretch.end)
+        within = (start <= times) & (times <= end)
         saved = jnp.where(within[:, None], solution.ys[:-1], saved)
         okay &= solution.result == dfx.RESULTS.successful
         return (solution.ys[-1], okay, steps + solution.stats["num_steps"], saved), None
 
     saved = jnp.broadcast_to(initial, (times.size, initial.size))
-    start = (initial, jnp.array(True), jnp.array(0), saved)
-    (_, okay, steps, saved), _ = jax.lax.scan(advance, start, stretches)
+    begun = (initial, jnp.array(True), jnp.array(0), saved)
+    (_, okay, steps, saved), _ = jax.lax.scan(advance, begun, (stretches.start, stretches.end, stretches.jump))
     return saved, okay & jnp.all(jnp.isfinite(saved)), steps

@@ -12,10 +12,10 @@ from rich.table import Table
 
 import cytostorm.inference as ci
 from cytostorm.inference.summary import lesson, plain, recovery
-from cytostorm.models import Scenario, scenario
+from cytostorm.models import stage
 
 from . import device
-from .compose import blame, build
+from .compose import BadConfig, blame, build
 from .run import begin, console, end, progress, sha256
 
 
@@ -92,11 +92,11 @@ def prepare(cfg: DictConfig) -> tuple[ci.Problem, ci.NUTS, dict[str, float]]:
 
 def world(cfg: DictConfig) -> tuple:
     """The model, the scenario and the solver of a configuration."""
-    model, solver = build(cfg.model), build(cfg.solver)
+    if "stimulus" in cfg.model and cfg.model.stimulus is None:
+        raise BadConfig("the trigger has no stimulus, which this model needs; use model=network")
     with blame():
-        story: Scenario = scenario(build(cfg.trigger), build(cfg.treatment))
-        story.check(model)
-    return model, story, solver
+        model, story = stage(build(cfg.model), build(cfg.trigger), build(cfg.treatment))
+    return model, story, build(cfg.solver)
 
 
 def show(table: pd.DataFrame) -> None:

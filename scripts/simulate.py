@@ -1,4 +1,4 @@
-"""cytostorm simulate: a scenario in, trajectories out; with synthetic=true also a data set with known truth."""
+"""cytostorm simulate: a scenario in, trajectories and read-outs out; with synthetic=true also data with known truth."""
 
 import dataclasses
 import json
@@ -10,7 +10,9 @@ import pandas as pd
 from omegaconf import DictConfig
 
 import cytostorm.inference as ci
-from cytostorm.models import derivations, quantities, simulate
+from cytostorm.models import Model, Network, Scenario, Trajectory, derivations, quantities, simulate, values
+from cytostorm.models.outcome import area, doubling_time, peak, time_above
+from cytostorm.models.readout import HEALTHY_IL6, SEVERE_IL6, UNITS, readouts
 
 from . import device
 from .compose import BadConfig, blame, build
@@ -32,45 +34,98 @@ def main(cfg: DictConfig, folder: Path) -> int:
             recipe = build(cfg.data)
             truth, data = recipe.truth_of(model), recipe.draw(model, story, solver)
             model = recipe.true_model(model)
-        horizon = cfg.horizon_h or _last_reading(cfg, data)
-        times = np.linspace(story.start, horizon, cfg.num_times)
+        times = np.linspace(story.start, _horizon(cfg, story, data), cfg.num_times)
         trajectory = simulate(model, story, times, solver)
     config_hash = begin(cfg, folder)
-    states = pd.DataFrame(np.asarray(trajectory.states), columns=[state.name for state in model.states])
-    read = {f"{name}_read": np.asarray(x) for name, x in trajectory.observe(model).items()}
-    table = pd.concat([pd.DataFrame({"time_h": times}), states, pd.DataFrame(read)], axis=1)
-    table.to_csv(folder / "trajectories.csv", index=False)
-    known = quantities(model)
-    derived = {name: float(getattr(model, name)) for name in derivations(model)}
-    (folder / "model.json").write_text(
-        json.dumps({"parameters": {n: dataclasses.asdict(q) for n, q in known.items()}, "derived": derived}, indent=2) + "\n"
-    )
+    facts = {"device": hardware, "seed": cfg.seed, "config_sha256": config_hash, "num_solves": 1}
+    if not trajectory.okay:
+        console.print("the solve failed: raise `solver.max_steps` or choose an implicit solver", style="bold red")
+        end(folder, "simulate", seconds={}, num_failed_solves=1, **facts)
+        return 1
+    read = _read(model, trajectory, story)
+    summary = _summary(times, read, trajectory, model)
+    _states(model, trajectory).to_csv(folder / "trajectory.csv", index=False)
+    read.melt("time_h", var_name="readout").assign(
+        unit=lambda rows: rows["readout"].map((UNITS | dict(model.analytes)).get)
+    ).to_csv(folder / "readouts.csv", index=False)
+    summary.to_csv(folder / "summary.csv", index=False)
+    _describe(model, folder)
     if data is not None:
         data.table().to_csv(folder / "data.csv", index=False)
         (folder / "truth.json").write_text(json.dumps(truth, indent=2) + "\n")
-    from cytostorm.inference.figures import states as draw
+    from cytostorm.inference.figures import course
 
-    draw(table, model, data).savefig(folder / "trajectories.png")
-    for name, q in derivations(model).items():
-        unit = "" if q.unit == "1" else f" {q.unit}"
-        console.print(f"{name} {derived[name]:.4g}{unit}: {q.meaning}", highlight=False)
+    course(model, times, np.asarray(trajectory.states), read, story, data).savefig(folder / "trajectory.png")
+    console.print(summary.to_string(index=False, float_format="{:.4g}".format), highlight=False)
     end(
         folder,
         "simulate",
-        device=hardware,
-        seed=cfg.seed,
-        config_sha256=config_hash,
         data_sha256=sha256(folder / "data.csv") if data is not None else None,
         seconds={"total": round(time.perf_counter() - clock, 3)},
-        num_solves=1,
-        num_failed_solves=int(not trajectory.okay),
+        num_failed_solves=0,
+        **facts,
     )
-    if not trajectory.okay:
-        console.print("the solve failed: raise `solver.max_steps` or choose an implicit solver", style="bold red")
     console.print(str(folder), highlight=False, soft_wrap=True)
-    return 0 if trajectory.okay else 1
+    return 0
 
 
-def _last_reading(cfg: DictConfig, data: ci.Observations | None) -> float:
-    source = build(cfg.data) if data is None else data
-    return float(max(source.times_h) if isinstance(source, ci.Synthetic) else source.time.max())
+def _horizon(cfg: DictConfig, story: Scenario, data: ci.Observations | None) -> float:
+    """The end of the simulation [h]: as asked, else the trigger's, else that of the data."""
+    asked = cfg.horizon_h or (None if cfg.synthetic else cfg.trigger.get("horizon_h"))
+    if asked is None:
+        source = build(cfg.data) if data is None else data
+        asked = float(max(source.times_h) if isinstance(source, ci.Synthetic) else source.time.max())
+    if not asked > story.start:
+        raise BadConfig(f"`horizon_h` is {asked}; give a time after the start, {story.start} h")
+    late = [t for t in np.asarray(story.doses.time) if t > asked]
+    if late:
+        raise BadConfig(f"a dose at {late[0]:g} h comes after the end, {asked:g} h; raise `horizon_h` or start earlier")
+    return asked
+
+
+def _read(model: Model, trajectory: Trajectory, story: Scenario) -> pd.DataFrame:
+    """The read-outs over time: those of the clinic for the network, the analytes for other models."""
+    if isinstance(model, Network):
+        found = readouts(model, trajectory.times, trajectory.states, story.doses)
+    else:
+        found = trajectory.observe(model)
+    return pd.DataFrame({"time_h": trajectory.times} | {name: np.asarray(x) for name, x in found.items()})
+
+
+def _states(model: Model, trajectory: Trajectory) -> pd.DataFrame:
+    """The states over time in long form: time_h, state, value, unit."""
+    wide = pd.DataFrame(np.asarray(trajectory.states), columns=[state.name for state in model.states])
+    wide.insert(0, "time_h", np.asarray(trajectory.times))
+    units = {state.name: state.unit for state in model.states}
+    return wide.melt("time_h", var_name="state").assign(unit=lambda rows: rows["state"].map(units.get))
+
+
+def _summary(times: np.ndarray, read: pd.DataFrame, trajectory: Trajectory, model: Model) -> pd.DataFrame:
+    """The trajectory in numbers, one per row, with units; derived quantities of the model come last."""
+    il6 = read["il6"].to_numpy()
+    top, when = peak(times, il6)
+    rows: list[tuple[str, float, str]] = [
+        ("il6_peak", top, "pg/mL"),
+        ("il6_time_of_peak", when, "h"),
+        ("il6_area", area(times, il6), "pg/mL h"),
+        ("il6_time_above_healthy", time_above(times, il6, HEALTHY_IL6), "h"),
+        ("il6_time_above_severe", time_above(times, il6, SEVERE_IL6), "h"),
+        ("il6_doubling_time", doubling_time(times, il6), "h"),
+    ]
+    names = [state.name for state in model.states]
+    for name in ("crp", "ferritin", "temperature", "grade"):
+        if name in read:
+            rows.append((f"{name}_peak", float(np.max(read[name].to_numpy())), UNITS[name]))
+    if "damage" in names:
+        states = np.asarray(trajectory.states)
+        rows.append(("damage_peak", float(states[:, names.index("damage")].max()), "1"))
+        rows.append(("pathogen_end", float(states[-1, names.index("pathogen")]), "relative"))
+    rows += [(name, float(getattr(model, name)), q.unit) for name, q in derivations(model).items()]
+    return pd.DataFrame(rows, columns=["quantity", "value", "unit"])
+
+
+def _describe(model: Model, folder: Path) -> None:
+    """Write every parameter with its value, unit, meaning and source."""
+    now = values(model)
+    known = {name: dataclasses.asdict(q) | {"value": float(now[name])} for name, q in quantities(model).items()}
+    (folder / "model.json").write_text(json.dumps(known, indent=2) + "\n")

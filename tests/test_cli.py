@@ -31,7 +31,7 @@ REFUSED = {
     "key": (["fit", "sede=1"], "no key `sede`: the configuration has seed"),
     "nested key": (["fit", "model.gama=2"], "no key `model.gama`: `model` has gamma, k_l"),
     "added key": (["fit", "+model.foo=2"], "has no key `foo`; it has: gamma"),
-    "option": (["fit", "trigger=lsp"], "Could not find 'trigger/lsp'\n  Available options in 'trigger':\n  cart"),
+    "option": (["fit", "trigger=lsp"], "Could not find 'trigger/lsp'\n  Available options in 'trigger':\n  antibody"),
     "experiment": (["fit", "experiment=none_such"], "Available options in 'experiment':"),
     "type": (["fit", "sampler.num_draws=many"], "`sampler.num_draws` is 'many'; a whole number is expected, as in 1000"),
     "fraction": (["fit", "sampler.num_draws=1.5"], "`sampler.num_draws` is 1.5; a whole number is expected"),
@@ -46,6 +46,13 @@ REFUSED = {
     "grammar": (["fit", "what is this"], "overrides look like `key=value`"),
     "prior": (["fit", "~prior.gamma.fold"], "the prior of `gamma` has the keys median"),
     "synthetic": (["simulate", "synthetic=true"], "give data=synthetic as well"),
+    "stimulus": (["simulate", "trigger=viral"], "has no stimulus, which this model needs; use model=network"),
+    "drug": (["simulate", "treatment=tocilizumab", "treatment.tocilizumab.drug=x"], "no drug `x`; drugs: tocilizumab"),
+    "late dose": (
+        ["simulate", "model=network", "trigger=viral", "treatment=antibiotic", "treatment.start_h=600"],
+        "comes after the end, 672 h",
+    ),
+    "gain": (["simulate", "model=network", "model.k_fb=-1"], "`k_fb` is -1"),
     "interpolation": (["fit", "model.k_l=${nowhere}"], "nowhere"),
 }
 
@@ -113,15 +120,39 @@ def test_synthetic_data_are_seeded(tmp_path):
     assert len(read(tmp_path / "a" / "data.csv")) == 16
 
 
-def test_simulate_writes_states_and_read_outs(tmp_path):
+def test_simulate_writes_states_read_outs_and_a_summary(tmp_path):
     assert run(["simulate", "trigger=lps_infusion", "horizon_h=8", "num_times=9", f"hydra.run.dir={tmp_path}"]) == 0
-    table = pd.read_csv(tmp_path / "trajectories.csv")
-    assert list(table.columns) == ["time_h", "activated", "il6", "regulator", "il6_read"]
-    assert table["time_h"].tolist() == list(range(9))
-    assert np.all(np.isfinite(table))
-    assert (tmp_path / "trajectories.png").stat().st_size > 1000
-    described = json.loads((tmp_path / "model.json").read_text())
-    assert described["parameters"]["k_l"]["unit"] == "1/h"
+    table = pd.read_csv(tmp_path / "trajectory.csv")
+    assert list(table.columns) == ["time_h", "state", "value", "unit"]
+    assert set(table["state"]) == {"activated", "il6", "regulator"}
+    assert table["time_h"].unique().tolist() == list(range(9))
+    assert np.all(np.isfinite(table["value"]))
+    assert set(pd.read_csv(tmp_path / "readouts.csv")["readout"]) == {"il6"}
+    summary = pd.read_csv(tmp_path / "summary.csv", index_col="quantity")
+    assert summary.loc["il6_peak", "value"] > 100
+    assert summary.loc["margin", "value"] == pytest.approx(0.4843, rel=1e-3)
+    assert (tmp_path / "trajectory.png").stat().st_size > 1000
+    assert json.loads((tmp_path / "model.json").read_text())["k_l"]["unit"] == "1/h"
+
+
+def test_any_trigger_meets_any_treatment_at_any_gain(tmp_path):
+    story = [
+        "model=network",
+        "trigger=viral",
+        "model.k_fb=4",
+        "treatment=[tocilizumab,dexamethasone]",
+        "treatment.start_h=96",
+    ]
+    assert run(["simulate", *story, "num_times=150", f"hydra.run.dir={tmp_path}"]) == 0
+    states = pd.read_csv(tmp_path / "trajectory.csv").pivot(index="time_h", columns="state", values="value")
+    assert states.loc[:95, "steroid"].max() == 0 < states["steroid"].max()
+    assert states.loc[:95, "tocilizumab"].max() == 0 < states["tocilizumab"].max()
+    read = pd.read_csv(tmp_path / "readouts.csv")
+    assert {"il6", "il6_free", "crp", "ferritin", "temperature", "pressure", "oxygenation", "grade"} <= set(read["readout"])
+    assert read["unit"].notna().all()
+    summary = pd.read_csv(tmp_path / "summary.csv", index_col="quantity")["value"]
+    assert summary["il6_peak"] > 1000
+    assert 1 < summary["il6_doubling_time"] < 6
 
 
 def test_a_failed_simulation_is_told_and_exits_with_1(tmp_path, capsys):
