@@ -111,6 +111,26 @@ def course(
     return figure
 
 
+def bifurcation(curves: dict[str, tuple[np.ndarray, np.ndarray]], gain: float) -> Figure:
+    """Equilibrium IL-6 over the feedback gain by condition: stable branches solid, the separatrix dashed."""
+    colors = (INK, BLUE, ORANGE, "#1b7837", "#7b3294")
+    with styled():
+        figure, ax = plt.subplots(figsize=(6.6, 4.4))
+        for (name, (g, il6)), color in zip(curves.items(), colors, strict=False):
+            shown = (g > 0) & (g < 20)
+            falling = np.gradient(g) < 0
+            ax.plot(np.where(shown & ~falling, g, np.nan), il6, color=color, lw=1.8, label=name)
+            ax.plot(np.where(shown & falling, g, np.nan), il6, color=color, lw=1.2, ls="--")
+        ax.axvline(gain, color=GREY, lw=1, ls=":")
+        ax.text(gain, 0.99, " this host", color=GREY, fontsize=8.5, va="top", transform=ax.get_xaxis_transform())
+        ax.set(
+            xscale="log", yscale="log", xlim=(0.3, 20), xlabel="feedback gain [1/h]", ylabel="IL-6 at equilibrium [pg/mL]"
+        )
+        _plain(ax.xaxis, 20.0)
+        ax.legend(fontsize=8.5, loc="center left")
+    return figure
+
+
 def readings(ax: Axes, data: Observations, rows: np.ndarray) -> None:
     """Draw readings: groups with the 95 % interval of their mean, censored ones as arrows from their limit."""
     low, high = data.interval

@@ -26,13 +26,13 @@ def time_above(times: Course, values: Course, threshold: float) -> float:
     return float(np.sum(np.where((left <= 0) & (right <= 0), 0.0, share) * step))
 
 
-def doubling_time(times: Course, values: Course, low: float = 10.0) -> float:
-    """The mean doubling time of the run-up [h]: from the last passage of `low` before the peak to 80 % of the peak.
+def doubling_time(times: Course, values: Course, low: float = 10.0, high: float = 1000.0) -> float:
+    """The mean doubling time of the run-up [h]: from the last passage of `low` before the peak to 80 % of the peak or to `high`.
 
     Not a number where the curve does not rise from below `low` to more than twice of it.
     """
     top = int(np.argmax(values))
-    high = 0.8 * values[top]
+    high = min(0.8 * values[top], high)
     below = np.flatnonzero(values[: top + 1] < low)
     if below.size == 0 or high <= 2 * low:
         return float("nan")

@@ -8,10 +8,11 @@ import pytest
 from conftest import ROOT
 from scipy.integrate import quad
 
-from cytostorm.models import Network, Scenario, Solver, Treatment, Trigger, plan, replace, simulate, solve, stage
+from cytostorm.models import Network, Scenario, Solver, Treatment, Trigger, outcome, plan, replace, simulate, solve, stage
 from cytostorm.models.drugs import ANTIBODIES, LINEAR, concentration, level
 from cytostorm.models.effects import effects
 from cytostorm.models.readout import grade, readouts
+from cytostorm.models.stability import Surroundings, critical_gain, equilibrium
 from cytostorm.scripts.compose import build, composed
 
 TRIGGERS = ["lps_bolus", "lps_infusion", "bacterial", "viral", "cart", "antibody", "mas", "fhlh"]
@@ -291,3 +292,61 @@ def test_impossible_courses_are_refused(record, message):
     with pytest.raises(ValueError, match="course `a` of the treatment") as caught:
         Treatment(a=record)
     assert message in str(caught.value)
+
+
+FOLDS = [
+    ({}, {}, 1.7080),
+    ({"k_il6_np": 0.5, "k_il6_rm": 0.5}, {}, 1.32),
+    ({"k_il6_np": 2.0, "k_il6_rm": 2.0}, {}, 2.22),
+    ({"p_il10": 0.5}, {}, 1.19),
+    ({"k_m": 2.0}, {}, 3.42),
+    ({}, {"receptor": 0.98}, 5.44),
+    ({}, {"il1": 0.9}, 8.61),
+    ({}, {"steroid": 0.7}, 10.5),
+    ({}, {"jak": 0.8}, 3.02),
+    ({}, {"receptor": 0.98, "steroid": 0.5}, 16.0),
+    ({}, {"suppression": 1.34}, 4.18),
+    ({}, {"lps": 0.1}, 0.94),
+]
+
+
+@pytest.mark.parametrize(("factors", "frozen", "expected"), FOLDS)
+def test_the_fold_lies_where_the_design_found_it(factors, frozen, expected):
+    base = Network()
+    host = replace(base, {name: getattr(base, name) * factor for name, factor in factors.items()})
+    got = float(jax.jit(critical_gain)(host, Surroundings(**frozen)))
+    assert got == pytest.approx(expected, abs=0.006 * expected)
+
+
+def test_an_equilibrium_is_one_and_the_fast_subsystem_is_singular_at_the_fold():
+    """Only the suppression that the network would build up is taken away: it is frozen at zero."""
+    model = replace(Network(), {"p_s": jnp.asarray(0.0), "p_d_cyt": jnp.asarray(0.0), "p_d_shock": jnp.asarray(0.0)})
+    model = replace(model, {"p_d_hyp": jnp.asarray(0.0)})
+    fold = float(critical_gain(model))
+    for factor, storms in ((0.97, False), (1.03, True)):
+        host = replace(model, {"k_fb": jnp.asarray(factor * fold)})
+        high = Scenario(initial={"activated": 0.2, "il1": 20.0, "il6": 1000.0, "il6_transit": 0.05})
+        last = simulate(host, high, np.array([0.0, 2000.0])).states[-1]
+        assert (last[10] > 100) == storms
+        if storms:
+            at = equilibrium(host, last[6])
+            assert float(at.gain) == pytest.approx(factor * fold, rel=1e-4)
+            assert float(at.il6) == pytest.approx(float(last[10]), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("values", "peak_at", "area_is", "above", "doubling"),
+    [
+        ([0.0, 2.0, 4.0, 2.0, 0.0], (4.0, 2.0), 8.0, 2.0, None),
+        ([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0], (128.0, 7.0), 190.5, 6.0, 1.0),
+    ],
+)
+def test_outcomes_of_a_known_course(values, peak_at, area_is, above, doubling):
+    times, course_ = np.arange(len(values), dtype=float), np.array(values)
+    assert outcome.peak(times, course_) == peak_at
+    assert outcome.area(times, course_) == pytest.approx(area_is)
+    assert outcome.time_above(times, course_, 2.0) == pytest.approx(above)
+    if doubling:
+        assert outcome.doubling_time(times, course_) == pytest.approx(doubling, rel=0.06)
+    else:
+        assert np.isnan(outcome.doubling_time(times, course_))
