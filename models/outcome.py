@@ -27,7 +27,7 @@ def time_above(times: Course, values: Course, threshold: float) -> float:
 
 
 def doubling_time(times: Course, values: Course, low: float = 10.0, high: float = 1000.0) -> float:
-    """The mean doubling time of the run-up [h]: from the last passage of `low` before the peak to 80 % of the peak or to `high`.
+    """The mean doubling time of the run-up [h]: from the last passage of `low` to `high` or to 80 % of the peak.
 
     Not a number where the curve does not rise from below `low` to more than twice of it.
     """
