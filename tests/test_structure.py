@@ -23,9 +23,11 @@ def test_every_group_exists():
     assert set(GROUPS) == REQUIRED
 
 
-@pytest.mark.parametrize(
-    ("job", "option"), list(product(JOBS, OPTIONS)), ids=lambda x: x if isinstance(x, str) else "=".join(x)
-)
+WHOLE = [option for option in OPTIONS if option[0] in ("experiment", "debug")]
+PAIRS = [("fit", option) for option in OPTIONS] + list(product(sorted(set(JOBS) - {"fit"}), WHOLE))
+
+
+@pytest.mark.parametrize(("job", "option"), PAIRS, ids=lambda x: x if isinstance(x, str) else "=".join(x))
 def test_every_config_composes(job, option, tmp_path):
     overrides = ["=".join(option)] + ([f"data.path={tmp_path}"] if option == ("data", "csv") else [])
     check(job, overrides)
