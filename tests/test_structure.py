@@ -1,6 +1,7 @@
 """The house: configurations compose, imports point one way, the wheel holds everything, files stay small."""
 
 import ast
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -117,8 +118,10 @@ def tracked(*packages):
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
     return next(folder.glob("*.whl"))
 
 
