@@ -103,9 +103,11 @@ def course(
             ax.plot(times, read[name], color=INK, lw=1.5)
             ax.set_title(name.replace("_", " "))
         given = np.unique(np.asarray(story.doses.time))
-        for ax in axes.flat[: len(moved) + len(extra)]:
-            (marks,) = ax.plot(given, np.zeros(given.size), "^", ms=5, color=ORANGE, clip_on=False)
-            marks.set_transform(ax.get_xaxis_transform())
+        # At the foot of each panel, in its own coordinates, so that they do not stretch the axis; marks without a dose
+        # have no extent, which would collapse the layout.
+        for ax in axes.flat[: len(moved) + len(extra)] if given.size else ():
+            foot = ax.get_xaxis_transform()
+            ax.plot(given, np.zeros(given.size), "^", ms=5, color=ORANGE, clip_on=False, transform=foot)
         for ax in axes[-1]:
             ax.set_xlabel("time [h]")
     return figure

@@ -88,11 +88,10 @@ class Problem(eqx.Module):
             return self.build(dict(zip(self.priors, jnp.exp(theta), strict=True)))
 
         result = differentiate(build, theta, self.prepared, self.solver)
-        value = self._pick(result.value)
-        okay = result.okay & jnp.all(value > 0)
+        value, jacobian = self._pick(result.value), self._pick(result.jacobian)
+        okay = result.okay & jnp.all(value > 0) & jnp.all(jnp.isfinite(jacobian))
         value = jnp.where(okay, value, 1.0)
-        jacobian = jnp.where(okay, self._pick(result.jacobian) / value[:, None], 0.0)
-        return jnp.log(value), jacobian, okay & jnp.all(jnp.isfinite(jacobian))
+        return jnp.log(value), jnp.where(okay, jacobian / value[:, None], 0.0), okay
 
     def _pick(self, read: dict[str, Array]) -> Array:
         """The prediction of each reading from the read-outs over the distinct times."""

@@ -55,12 +55,14 @@ class Trigger(eqx.Module):
     horizon_h: float | None = eqx.field(default=None, static=True)
 
 
-def stage[M: Model](model: M, trigger: Trigger, treatment: Treatment, weight: float = 70.0) -> tuple[M, Scenario]:
+def stage[M: Model](model: M, trigger: Trigger, treatment: Treatment) -> tuple[M, Scenario]:
     """The model as the trigger finds it, and the scenario of the trigger under a treatment, from time 0 on.
+
+    Doses per kg are those of the model's body weight, 70 kg where it has none.
 
     Raises `ValueError` where a dose, a state or a parameter does not exist in the model.
     """
-    doses = doses_from(trigger.doses) + treatment.doses(weight)
+    doses = doses_from(trigger.doses) + treatment.doses(float(getattr(model, "weight", 70.0)))
     if any(field.name == "stimulus" for field in dataclasses.fields(model)):
         staged, story = model, Scenario(doses)
     else:

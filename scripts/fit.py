@@ -12,7 +12,7 @@ from rich.table import Table
 
 import cytostorm.inference as ci
 from cytostorm.inference.summary import lesson, plain, recovery
-from cytostorm.models import stage
+from cytostorm.models import derivations, stage
 
 from . import device
 from .compose import BadConfig, blame, build
@@ -86,8 +86,8 @@ def prepare(cfg: DictConfig) -> tuple[ci.Problem, ci.NUTS, dict[str, float]]:
             truth = data.truth_of(model)
             data = data.draw(model, story, solver)
         problem = ci.Problem(model, story, data, priors, build(cfg.noise), solver)
-    sampled = [*problem.sampled, "margin", "critical_gain", "half_life"]
-    return problem, build(cfg.sampler), {name: value for name, value in truth.items() if name in sampled}
+    shown = [*problem.sampled, *derivations(problem.model)]
+    return problem, build(cfg.sampler), {name: value for name, value in truth.items() if name in shown}
 
 
 def world(cfg: DictConfig) -> tuple:

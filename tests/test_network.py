@@ -208,6 +208,9 @@ def test_weight_scales_dose_and_disposition():
     assert float(heavy.amount[0]) == 2 * float(light.amount[0])
     peaks = [concentration("siltuximab", jnp.asarray(1.0), d, jnp.asarray(w)) for d, w in ((light, 50.0), (heavy, 100.0))]
     assert float(peaks[0]) == pytest.approx(float(peaks[1]), rel=1e-3)
+    record |= {"drug": "tocilizumab", "dose": 4.0}
+    _, story = stage(Network(weight=100.0), Trigger(), Treatment(a=record))
+    assert float(story.doses.amount[0]) == 400
     capped = Treatment(a={"drug": "tocilizumab", "dose": 8.0, "per_kg": True, "cap": 800.0}).doses(140.0)
     assert float(capped.amount[0]) == 800
 

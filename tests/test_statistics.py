@@ -142,6 +142,21 @@ def test_batched_potential_and_gradient_equal_the_loop(problem):
             np.testing.assert_allclose(slopes[name][i], slope[name], rtol=1e-5, atol=1e-6)
 
 
+class Cusp(Level):
+    """A level whose value is finite where its derivative is not."""
+
+    def observe(self, y):
+        return {"il6": 1 + jnp.sqrt(jnp.abs(y[0] - 1))}
+
+
+def test_a_derivative_that_is_not_finite_counts_as_a_failure():
+    cusp = Problem(Cusp(), Scenario(), readings([0.0], [1.0]), Priors(w={"median": 1, "fold": 2}))
+    z = {"w": jnp.asarray(0.0), "sigma": jnp.asarray(-1.0)}
+    value, slope = jax.value_and_grad(lambda z: potential_energy(cusp.program, (), {}, z))(z)
+    assert value == jnp.inf
+    assert all(np.isfinite(x) for x in slope.values())
+
+
 def test_a_failed_solve_has_no_density_and_no_gradient(problem):
     hopeless = Problem(problem.model, problem.scenario, problem.data, DEFAULT, solver=Solver(max_steps=2))
     z = {name: jnp.log(prior.median) for name, prior in hopeless.sampled.items()}
