@@ -11,7 +11,7 @@ from .quantity import quantity
 
 type Scalar = Float[Array, ""]
 
-_LPS = "fitted to LPS bolus and infusion means"
+_LPS = "fitted to LPS bolus and infusion means and the dose response from 0.3 to 4 ng/kg"
 
 
 class Host(eqx.Module):
@@ -53,12 +53,11 @@ class Host(eqx.Module):
     k_a2:       Scalar = quantity(0.0104, r"k_\mathrm{a2}", "1/h", "maturation (mean 4 d)", source="assumed")
 
     # activated myeloid cells
-    k_m_e:      Scalar = quantity(0.0484, r"k_\mathrm{m,e}", "1/h", "activation by E", source=_LPS)
-    x_m_e:      Scalar = quantity(0.05, r"x_\mathrm{m,e}", "ng/kg", "half-saturation of E", source="fixed during fit (0.05; free fits gave 0.03–0.10)")
-    w_m_tnf:    Scalar = quantity(20.99, r"w_\mathrm{m,tnf}", "1", "TNF priming of E response; form published: Windoloski et al.", source=_LPS
-    )
-    x_m_tnf:    Scalar = quantity(183.7, r"x_\mathrm{m,tnf}", "pg/mL", "half-saturation of TNF priming", source=_LPS)
-    k_m_ifn:    Scalar = quantity(0.4, r"k_\mathrm{m,ifn}", "1/h", "activation by IFN-gamma", source="assumed")
+    k_m_e:      Scalar = quantity(0.07095, r"k_\mathrm{m,e}", "1/h", "activation by E", source=_LPS)
+    x_m_e:      Scalar = quantity(0.01674, r"x_\mathrm{m,e}", "ng/kg", "half-saturation of E", source=_LPS)
+    w_m_tnf:    Scalar = quantity(45.99, r"w_\mathrm{m,tnf}", "1", "TNF priming of E response; form published: Windoloski et al.", source=_LPS)
+    x_m_tnf:    Scalar = quantity(453.5, r"x_\mathrm{m,tnf}", "pg/mL", "half-saturation of TNF priming", source=_LPS)
+    k_m_ifn:    Scalar = quantity(0.2, r"k_\mathrm{m,ifn}", "1/h", "activation by IFN-gamma", source="assumed; IFN-gamma alone gives no IL-6 (J Exp Med 1989;169:2257)")
     x_m_ifn:    Scalar = quantity(400.0, r"x_\mathrm{m,ifn}", "pg/mL", "half-saturation", source="assumed")
     k_m_dam:    Scalar = quantity(0.05, r"k_\mathrm{m,dam}", "1/h", "activation by damage", source="assumed")
     k_fb:       Scalar = quantity(1.0, r"k_\mathrm{fb}", "1/h", "feedback gain g", source="assumed: 1 healthy, 1.5 at risk, 4 storm, 6 extreme; infer it")
@@ -79,13 +78,12 @@ class Host(eqx.Module):
 
     # TNF-alpha
     w_tnf:      Scalar = quantity(1.1, r"w_\mathrm{tnf}", "pg/mL", "TNF baseline", source="Janum 2016 mean 1.12")
-    p_tnf:      Scalar = quantity(31640.0, r"p_\mathrm{tnf}", "pg/mL/h", "TNF production", source=_LPS)
-    w_tnf_0:    Scalar = quantity(0.2, r"w_\mathrm{tnf,0}", "1", "sterile fraction of TNF production", source="fixed during fit (assumed)")
-    x_tnf_e:    Scalar = quantity(0.2252, r"x_\mathrm{tnf,e}", "ng/kg", "E dependence of TNF production", source=_LPS)
+    p_tnf:      Scalar = quantity(32150.0, r"p_\mathrm{tnf}", "pg/mL/h", "TNF production", source=_LPS)
+    w_tnf_0:    Scalar = quantity(0.25, r"w_\mathrm{tnf,0}", "1", "sterile fraction of TNF production", source="keeps the critical gain at 1.71")
+    x_tnf_e:    Scalar = quantity(0.06975, r"x_\mathrm{tnf,e}", "ng/kg", "E dependence of TNF production", source=_LPS)
     p_tnf_t:    Scalar = quantity(0.0, r"p_\mathrm{tnf,t}", "pg/mL/h per cell/uL", "T-cell TNF (trigger)", source="assumed")
-    x_tnf_il10: Scalar = quantity(29.83, r"x_\mathrm{tnf,il10}", "pg/mL", "IL-10 brake; published 17.4 (Windoloski et al.)", source=_LPS
-    )
-    k_tnf:      Scalar = quantity(4.997, r"k_\mathrm{tnf}", "1/h", "TNF removal", source=_LPS + "; published phases 8.2 and 0.85 /h (Clin Sci 1994;87:459)")
+    x_tnf_il10: Scalar = quantity(10.0, r"x_\mathrm{tnf,il10}", "pg/mL", "IL-10 brake; published 17.4 (Windoloski et al.)", source="fixed during fit; published 17.4 (Windoloski et al.)")
+    k_tnf:      Scalar = quantity(4.123, r"k_\mathrm{tnf}", "1/h", "TNF removal", source=_LPS + "; published phases 8.2 and 0.85 /h (Clin Sci 1994;87:459)")
 
     # tissue IL-1
     p_il1:      Scalar = quantity(45.0, r"p_\mathrm{il1}", "pg/mL-eq./h", "tissue IL-1 activity production", source="fixed during fit (scale symmetry, see section 12)")
@@ -99,7 +97,7 @@ class Host(eqx.Module):
     w_il6_ifn:  Scalar = quantity(0.1, r"w_\mathrm{il6,ifn}", "1", "IFN share", source="assumed")
     w_il6_t:    Scalar = quantity(0.0, r"w_\mathrm{il6,t}", "1", "T-contact / GM-CSF share (trigger)", source="assumed; CAR-T 8 chosen so that severe CRS exceeds 3000 pg/mL")
     x_il6_t:    Scalar = quantity(100.0, r"x_\mathrm{il6,t}", "cells/uL", "half-saturation of T help", source="assumed")
-    x_il6_tnf:  Scalar = quantity(189.2, r"x_\mathrm{il6,tnf}", "pg/mL", "TNF half-saturation", source=_LPS)
+    x_il6_tnf:  Scalar = quantity(160.2, r"x_\mathrm{il6,tnf}", "pg/mL", "TNF half-saturation", source=_LPS)
     x_il6_il1:  Scalar = quantity(22.0, r"x_\mathrm{il6,il1}", "pg/mL eq.", "IL-1 half-saturation", source="assumed")
     x_il6_il10: Scalar = quantity(250.0, r"x_\mathrm{il6,il10}", "pg/mL", "IL-10 brake on IL-6", source="fixed during fit (assumed)")
     k_x6:       Scalar = quantity(6.0, r"k_\mathrm{x6}", "1/h", "transcription/secretion delay", source="fixed during fit (free fits 2–13)")
@@ -125,7 +123,11 @@ class Host(eqx.Module):
     )
     w_il10_phi: Scalar = quantity(0.3, r"w_\mathrm{il10,phi}", "1", "share of IL-6 effect that needs IL-6R signalling", source="assumed 0.3 (0: rise after tocilizumab too small; > 0.5: no clinical benefit)")
     p_il10_t:   Scalar = quantity(0.02, r"p_\mathrm{il10,t}", "pg/mL/h per cell/uL", "T-cell IL-10 (trigger)", source="assumed")
+    x_il10_t:   Scalar = quantity(100.0, r"x_\mathrm{il10,t}", "cells/uL", "half-saturation of T-cell IL-10", source="only under strong stimulation: Saraiva 2009, Immunity 31:209; value assumed")
     k_il10:     Scalar = quantity(1.366, r"k_\mathrm{il10}", "1/h", "IL-10 loss", source=_LPS + "; published t1/2 1.94 h IV (Radwanski 1998), i.e. 0.36 /h, and 0.62–0.8 (Dobreva 2021)")
+
+    # prolonged contact of T cells that cannot kill
+    w_syn:      Scalar = quantity(1.5, r"w_\mathrm{syn}", "1", "more IFN-gamma and IL-10 per T cell without killing", source="hypersecretion by prolonged synapses: Jenkins 2015, J Exp Med 212:307; value assumed")
 
     # suppression, damage
     p_s:        Scalar = quantity(0.13, r"p_\mathrm{s}", "1/h", "suppression build-up", source="assumed; hand-tuned to storm duration")
@@ -148,7 +150,8 @@ class Host(eqx.Module):
     w_fer:      Scalar = quantity(100.0, r"w_\mathrm{fer}", "ng/mL", "ferritin baseline", source="assumed")
     p_fer_ap:   Scalar = quantity(1000.0, r"p_\mathrm{fer,ap}", "ng/mL", "acute-phase ferritin", source="assumed")
     p_fer_mac:  Scalar = quantity(400000.0, r"p_\mathrm{fer,mac}", "ng/mL per M", "haemophagocytic ferritin", source="assumed: chosen so that HLH exceeds 10 000 and MAS 5 000")
-    x_fer_ifn:  Scalar = quantity(1000.0, r"x_\mathrm{fer,ifn}", "pg/mL", "IFN half-saturation", source="assumed")
+    w_fer_m:    Scalar = quantity(0.1, r"w_\mathrm{fer,m}", "1", "resident macrophages that IFN-gamma turns to ferritin", source="assumed, with x_fer_ifn")
+    x_fer_ifn:  Scalar = quantity(600.0, r"x_\mathrm{fer,ifn}", "pg/mL", "IFN half-saturation", source="assumed, with w_fer_m, from ferritin and IFN-gamma of CD22 CAR-T patients (Lichtenstein 2021)")
     w_temp:     Scalar = quantity(36.8, r"w_\mathrm{temp}", "degC", "baseline", source="assumed")
     p_temp:     Scalar = quantity(5.6, r"p_\mathrm{temp}", "degC", "maximum rise", source="tuned by hand to the Janum 2016 peak 38.9 degC")
     k_temp:     Scalar = quantity(0.5882, r"k_\mathrm{temp}", "1/h", "1/1.7 h", source="Dobreva 2021 (1.69 h; author code)")

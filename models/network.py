@@ -115,6 +115,8 @@ class Network(Host, Model):
         ant  = (h.w_ag_p * P + G) / (h.x_ag + h.w_ag_p * P + G)
         gm   = 1 - h.e_gr_m * c
         gc   = 1 - h.e_gr_cyt * c
+        syn  = 1 + h.w_syn * (1 - h.w_perf)
+        TG   = T * ant
         tox  = 0.30 * sF + 0.25 * s1 + 0.25 * s6 + 0.20 * sG
         MAP  = h.arterial_pressure(y, e)
 
@@ -122,7 +124,7 @@ class Network(Host, Model):
         dP   = P * (h.k_p_grow * (1 - e.antiviral) * (1 - P / h.x_p_cap) * P / (P + h.x_p_ext)
                     - h.k_p_loc / (1 + P / h.x_p_loc)
                     - (h.k_p_m * M * bS + h.k_p_t * h.w_perf * T) / (1 + P / h.x_p_kill)
-                    - h.k_p_ab * A2**2 - e.antibiotic)
+                    - h.k_p_ab * h.w_perf * A2**2 - e.antibiotic)
         dE   = h.k_e * (h.s_e_p * P - E)
         dG   = -h.k_g * G - h.k_g_t * h.w_perf * T * G
         dT   = (h.s_t_sup * G + h.s_t_ag * ant
@@ -135,16 +137,17 @@ class Network(Host, Model):
         dM   = (h.k_m_e * H1(E, h.x_m_e) * (1 + h.w_m_tnf * H3(TNF, h.x_m_tnf))
                 + h.k_m_ifn * sGm + h.k_m_dam * D + h.k_fb * Phi) * gm * B * (1 - M) - h.k_m * M
         dTNF = (h.p_tnf * M * (h.w_tnf_0 + (1 - h.w_tnf_0) * E / (E + h.x_tnf_e)) * bS / (1 + L10 / h.x_tnf_il10)
-                + h.p_tnf_t * T * ant) * gc - h.k_tnf * (TNF - h.w_tnf)
+                + h.p_tnf_t * TG) * gc - h.k_tnf * (TNF - h.w_tnf)
         dIL1 = h.p_il1 * M * gc / (1 + L10 / h.x_il1_il10) - h.k_il1 * IL1
         q    = (h.w_il6_0 + h.w_il6_tnf * H2(TNF, h.x_il6_tnf) + h.w_il6_il1 * H3((1 - alpha) * IL1, h.x_il6_il1)
-                + h.w_il6_ifn * sGm + h.w_il6_t * T * ant / (h.x_il6_t + T * ant))
+                + h.w_il6_ifn * sGm + h.w_il6_t * TG / (h.x_il6_t + TG))
         dX6  = h.k_x6 * (M * q * gc / (1 + L10 / h.x_il6_il10) - X6)
         dIL6 = (h.s_il6 + h.p_il6 * X6
                 - (h.k_il6_np + h.k_il6_rm * (1 - rho) / (1 + F6 / h.x_il6_rm)) * F6 - h.k_il6_igg * nu * IL6)
-        dIFN = h.s_ifn + h.p_ifn * T * ant * (1 + h.w_ifn_il1 * s1) * gc / (1 + L10 / h.x_ifn_il10) - h.k_ifn * IFN
+        dIFN = (h.s_ifn + h.p_ifn * syn * TG * (1 + h.w_ifn_il1 * s1) * gc / (1 + L10 / h.x_ifn_il10)
+                - h.k_ifn * IFN)
         dIL10 = (h.p_il10 * M * (h.w_il10_0 + (1 - h.w_il10_phi + h.w_il10_phi * r) * H2(F6, h.x_il10_il6))
-                 + h.p_il10_t * T * ant - h.k_il10 * (IL10 - h.w_il10))
+                 + h.p_il10_t * syn * TG**2 / (h.x_il10_t + TG) - h.k_il10 * (IL10 - h.w_il10))
 
         # Slow consequences and read-outs
         dS   = h.p_s * M - h.k_s * S
@@ -154,7 +157,8 @@ class Network(Host, Model):
                 - h.k_d_rep * D * (1 - tox))
         dAP  = h.k_ap * (r * F6 / (F6 + h.x_ap_il6) - AP)
         dCRP = h.k_crp * (h.w_crp + h.p_crp * AP - CRP)
-        dFER = h.k_fer * (h.w_fer + h.p_fer_ap * AP + h.p_fer_mac * M * H2((1 - e.ifn) * IFN, h.x_fer_ifn) - FER)
+        dFER = h.k_fer * (h.w_fer + h.p_fer_ap * AP
+                          + h.p_fer_mac * (h.w_fer_m + M) * H2((1 - e.ifn) * IFN, h.x_fer_ifn) - FER)
         fx   = (0.7 * H1((1 - alpha) * IL1, h.x_temp_il1) + 0.7 * r * H1(F6, h.x_temp_il6)
                 + 0.3 * H1(TNF, h.x_temp_tnf))
         dTEMP = h.k_temp * (h.w_temp + h.p_temp * (1 - h.e_gr_temp * c) * (1 - jnp.exp(-fx)) - TEMP)

@@ -18,7 +18,7 @@ class Scenario(eqx.Module):
     """Doses of trigger and treatment from `start` [h] on, and initial values of states that differ from rest."""
 
     doses: Doses = eqx.field(default_factory=no_doses)
-    initial: Mapping[str, float] = eqx.field(default_factory=dict)
+    initial: Mapping[str, float | Float[Array, ""]] = eqx.field(default_factory=dict)
     start: float = eqx.field(default=0.0, static=True)
 
     def check(self, model: Model) -> None:
@@ -67,6 +67,6 @@ def stage[M: Model](model: M, trigger: Trigger, treatment: Treatment) -> tuple[M
         staged, story = model, Scenario(doses)
     else:
         staged = replace(model, {name: jnp.asarray(x, float) for name, x in trigger.parameters.items()})
-        story = Scenario(doses, trigger.initial)
+        story = Scenario(doses, {name: jnp.asarray(x, float) for name, x in trigger.initial.items()})
     story.check(staged)
     return staged, story

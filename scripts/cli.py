@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 JOBS = {
     "fit": "readings in, posterior out",
     "simulate": "trajectories of a scenario; synthetic data with synthetic=true",
+    "phenomena": "what a model of storms must show, expected and obtained",
     "stability": "equilibria and the fold of the network, and what moves it",
     "benchmark": "time and accuracy of solves and gradients",
 }

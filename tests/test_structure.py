@@ -25,7 +25,7 @@ def test_every_group_exists():
 
 
 WHOLE = [option for option in OPTIONS if option[0] in ("experiment", "debug")]
-PAIRS = [("fit", option) for option in OPTIONS] + list(product(sorted(set(JOBS) - {"fit"}), WHOLE))
+PAIRS = [("fit", option) for option in OPTIONS] + list(product(sorted(set(JOBS) - {"fit", "phenomena"}), WHOLE))
 
 
 @pytest.mark.parametrize(("job", "option"), PAIRS, ids=lambda x: x if isinstance(x, str) else "=".join(x))
