@@ -46,6 +46,7 @@ docs: $(READY)  ## the documentation site, in site/
 
 benchmark: $(READY)  ## time and accuracy of solves and gradients
 	$(BIN)/cytostorm benchmark $(ARGS)
+	$(BIN)/python tests/race.py
 
 lock: | $(UV)  ## resolve requirements.lock anew
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 --extra dev \

@@ -6,11 +6,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Literal
 from jaxtyping import Array, Bool, Float, Int
 
 from .model import Model, scales
 from .scenario import Scenario
-from .solver import Segments, Solver, integrate, segments
+from .solver import Schedule, Solver, integrate, schedule
 
 
 class Trajectory(eqx.Module):
@@ -44,7 +45,7 @@ class Plan(eqx.Module):
 
     scenario: Scenario
     times: Float[Array, " time"]
-    stretches: Segments
+    schedule: Schedule
 
 
 def plan(model: Model, scenario: Scenario, times: Float[np.ndarray, " time"]) -> Plan:
@@ -62,7 +63,7 @@ def plan(model: Model, scenario: Scenario, times: Float[np.ndarray, " time"]) ->
     if times[0] < scenario.start:
         raise ValueError(f"the first time, {times[0]} h, is before the scenario's start, {scenario.start} h")
     names = tuple(state.name for state in model.states)
-    return Plan(scenario, jnp.asarray(times), segments(scenario, names, float(times[-1])))
+    return Plan(scenario, jnp.asarray(times), schedule(scenario, names, times))
 
 
 def simulate(
@@ -81,12 +82,11 @@ def solve(model: Model, prepared: Plan, solver: Solver) -> Trajectory:
     scale, doses = scales(model), prepared.scenario.doses
 
     def field(t, x):
-        return (model.vector_field(t, x * scale, doses) + prepared.stretches.inflow(t)) / scale
+        return (model.vector_field(t, x[0] * scale, doses) / scale)[None]
 
-    stretches = eqx.tree_at(lambda s: s.jump, prepared.stretches, prepared.stretches.jump / scale[None])
     x0 = prepared.scenario.initial_state(model) / scale
-    x, okay, steps = integrate(field, x0, stretches, prepared.times, solver)
-    return Trajectory(prepared.times, x * scale[None], okay, steps)
+    x, okay, steps = integrate(field, x0[None], prepared.schedule, scale, prepared.times, solver)
+    return Trajectory(prepared.times, x[:, 0] * scale[None], okay, steps)
 
 
 def differentiate(
@@ -104,30 +104,33 @@ def differentiate(
     `build` maps the sampled parameters `theta` to a model and is linearised once, outside the solve.
     """
     num = theta.size
-    model, push = jax.linearize(build, theta)
+    model = build(theta)
+    moves = jax.tree.unflatten(jax.tree.structure(model), _depends(build, theta))
+    active, frozen = eqx.partition(model, moves)
+    _, push = jax.linearize(lambda theta: eqx.filter(build(theta), moves), theta)
     directions = jax.vmap(push)(jnp.eye(num))
     scale, doses = scales(model), prepared.scenario.doses
 
     def along(function, x, tangents):
         """The value of `function(model, x)` and its derivatives along every parameter."""
-        value, derivative = jax.linearize(function, model, x)
+        value, derivative = jax.linearize(lambda active, x: function(eqx.combine(active, frozen), x), active, x)
         return value, jax.vmap(derivative)(directions, tangents)
 
-    def field(t, packed):
-        x, tangents = packed[: len(scale)], packed[len(scale) :].reshape(num, -1)
-        dx, dtangents = along(lambda m, x: m.vector_field(t, x * scale, doses) / scale, x, tangents)
-        return jnp.concatenate([dx + prepared.stretches.inflow(t) / scale, dtangents.ravel()])
+    def rows(pair):
+        return jnp.concatenate([pair[0][None], pair[1]])
 
-    x0, tangents0 = along(
-        lambda m, x: prepared.scenario.initial_state(m) / scale, jnp.zeros(len(scale)), jnp.zeros((num, len(scale)))
-    )
-    stretches = eqx.tree_at(lambda s: s.jump, prepared.stretches, prepared.stretches.jump / scale[None])
-    packed0 = jnp.concatenate([x0, tangents0.ravel()])
-    packed, okay, steps = integrate(field, packed0, stretches, prepared.times, solver)
+    def field(t, y):
+        return rows(along(lambda m, x: m.vector_field(t, x * scale, doses) / scale, y[0], y[1:]))
 
-    def read(saved):
-        x, tangents = saved[: len(scale)], saved[len(scale) :].reshape(num, -1)
-        return along(lambda m, x: m.observe(x * scale), x, tangents)
-
-    value, jacobian = jax.vmap(read)(packed)
+    rest = jnp.zeros(len(scale))
+    y0 = rows(along(lambda m, x: prepared.scenario.initial_state(m) / scale, rest, jnp.zeros((num, len(scale)))))
+    y, okay, steps = integrate(field, y0, prepared.schedule, scale, prepared.times, solver)
+    value, jacobian = jax.vmap(lambda y: along(lambda m, x: m.observe(x * scale), y[0], y[1:]))(y)
     return Sensitivity(value, jacobian, okay, steps)
+
+
+def _depends(build: Callable[[Array], Model], theta: Array) -> list[bool]:
+    """Which leaves of the model change with `theta`: only those get tangents, for most parameters are fixed."""
+    jaxpr = jax.make_jaxpr(build)(theta).jaxpr
+    fixed = set(jaxpr.constvars)
+    return [not isinstance(leaf, Literal) and leaf not in fixed for leaf in jaxpr.outvars]
