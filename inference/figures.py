@@ -17,6 +17,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.stats import gaussian_kde, norm
 
 from cytostorm.models import Model, Scenario
+from cytostorm.models.readout import UNITS
 
 from .analyte import LABELS
 from .observations import Observations
@@ -83,7 +84,14 @@ def course(
     """A simulated trajectory: every state that moves and every read-out, with dosing marks and readings."""
     moved = [i for i, state in enumerate(model.states) if np.ptp(states[:, i]) > 1e-6 * state.scale]
     names = [model.states[i].name for i in moved]
-    extra = [str(name) for name in read.columns if name not in ("time_h", *names) and np.ptp(read[name]) > 0]
+    twin = {"il6_free": "il6", "pressure_unsupported": "pressure"}  # drawn where a drug or support makes them differ
+    extra = [
+        str(name)
+        for name in read.columns
+        if name not in ("time_h", *names)
+        and np.ptp(read[name]) > 0
+        and not (name in twin and np.allclose(read[name], read[twin[str(name)]]))
+    ]
     columns = min(4, len(moved) + len(extra))
     rows = -(-(len(moved) + len(extra)) // columns)
     with styled():
@@ -101,7 +109,8 @@ def course(
                 ax.legend(fontsize=8.5)
         for ax, name in zip(axes.flat[len(moved) :], extra, strict=False):
             ax.plot(times, read[name], color=INK, lw=1.5)
-            ax.set_title(name.replace("_", " "))
+            unit = UNITS.get(name, model.analytes.get(name, "1"))
+            ax.set(title=name.replace("_", " "), ylabel="" if unit == "1" else f"[{unit}]")
         given = np.unique(np.asarray(story.doses.time))
         # At the foot of each panel, in its own coordinates, so that they do not stretch the axis; marks without a dose
         # have no extent, which would collapse the layout.

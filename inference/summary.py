@@ -88,7 +88,14 @@ def lesson(table: pd.DataFrame) -> list[str]:
         "partly": "the data narrow it",
         "hardly": "the data hardly inform it: this is mostly the prior",
     }
-    names = {"gamma": "Feedback gain", "margin": "Margin to the critical gain", "k_l": "IL-6 clearance"}
+    names = {
+        "gamma": "Feedback gain",
+        "k_fb": "Feedback gain",
+        "margin": "Margin to the critical gain",
+        "k_l": "IL-6 clearance",
+        "k_il6_rm": "IL-6 clearance by receptors",
+        "k_il6_np": "IL-6 clearance by other routes",
+    }
     return [
         f"{text}: contraction {table.loc[name, 'contraction']:.2f}, {words[str(table.loc[name, 'taught'])]}."
         for name, text in names.items()

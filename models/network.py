@@ -14,6 +14,8 @@ from .effects import Effects, effects
 from .hill import H1, H2, H3, sigmoid
 from .host import Host
 from .model import Model, State
+from .quantity import derived
+from .stability import critical_gain
 
 type Scalar = Float[Array, ""]
 
@@ -203,10 +205,25 @@ class Network(Host, Model):
         names = [state.name for state in self.states]
         return {name: y[names.index(name)] for name in self.analytes}
 
+    @derived("g_c", "1/h", "critical gain: the fold at which a storm state appears")
+    def critical_gain(self) -> Scalar:
+        """The gain at the fold of the fast subsystem without suppression, damage or drugs."""
+        return critical_gain(self)
+
+    @derived("g/g_c", "1", "margin: gain over critical gain; a storm state exists above 1")
+    def margin(self) -> Scalar:
+        """Gain over critical gain."""
+        return self.k_fb / self.critical_gain
+
+    @derived(r"t_{1/2}", "h", "half-life of IL-6 in plasma, at low concentration and without drugs")
+    def half_life(self) -> Scalar:
+        """$\\ln 2 / (k_{np} + k_{rm})$."""
+        return jnp.log(2.0) / (self.k_il6_np + self.k_il6_rm)
+
 
 # fmt: off
 # Tocilizumab, per hour and for 70 kg.
 CL_TCZ, V_TCZ, VMAX_TCZ, KM_TCZ = 0.725 / 24, 4.34, 4.19 / 24, 0.22
-# Sarilumab; the central volume for intravenous use is assumed.
-KA_SAR, CL_SAR, V1_SAR, Q_SAR, V2_SAR, VMAX_SAR, KM_SAR = 0.136 / 24, 0.208 / 24, 3.0, 0.125 / 24, 2.85, 6.45 / 24, 0.939
+# Sarilumab, all from subcutaneous doses: the central volume, below that of plasma, makes peaks after an infusion too high.
+KA_SAR, CL_SAR, V1_SAR, Q_SAR, V2_SAR, VMAX_SAR, KM_SAR = 0.136 / 24, 0.208 / 24, 1.66, 0.125 / 24, 4.18, 6.45 / 24, 0.939
 # fmt: on

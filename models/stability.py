@@ -110,9 +110,10 @@ def branch(h: Host, around: Surroundings | None = None, num: int = 400) -> Equil
 
 
 def critical_gain(h: Host, around: Surroundings | None = None) -> Scalar:
-    """The gain at the fold where a storm state appears; not a number where the curve has no fold.
+    """The gain at the fold where a storm state appears.
 
-    The last local minimum of the gain over a fine curve, then golden sections between its neighbours.
+    The last local minimum of the gain over a fine curve, then golden sections between its neighbours. Where the curve
+    has no fold there is no threshold, and the gain is that of its flattest place, where the fold would appear.
     """
     M = jnp.exp(jnp.linspace(jnp.log(1e-3), jnp.log(0.6), 200))
     gain = jax.vmap(lambda m: equilibrium(h, m, around).gain)(M)
@@ -128,4 +129,5 @@ def critical_gain(h: Host, around: Surroundings | None = None) -> Scalar:
         return jnp.where(keep, low, left), jnp.where(keep, right, high)
 
     low, high = jax.lax.fori_loop(0, 40, narrow, (M[at - 1], M[at + 1]))
-    return jnp.where(bottom.any(), equilibrium(h, (low + high) / 2, around).gain, jnp.nan)
+    flattest = gain[jnp.argmin(jnp.diff(gain))]
+    return jnp.where(bottom.any(), equilibrium(h, (low + high) / 2, around).gain, flattest)

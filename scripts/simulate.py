@@ -5,6 +5,8 @@ import json
 import time
 from pathlib import Path
 
+import equinox as eqx
+import jax
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
@@ -86,7 +88,7 @@ def _horizon(cfg: DictConfig, story: Scenario, data: ci.Observations | None) -> 
 def _read(model: Model, trajectory: Trajectory, story: Scenario) -> pd.DataFrame:
     """The read-outs over time: those of the clinic for the network, the analytes for other models."""
     if isinstance(model, Network):
-        found = readouts(model, trajectory.times, trajectory.states, story.doses)
+        found = eqx.filter_jit(readouts)(model, trajectory.times, trajectory.states, story.doses)
     else:
         found = trajectory.observe(model)
     return pd.DataFrame({"time_h": trajectory.times} | {name: np.asarray(x) for name, x in found.items()})
@@ -120,7 +122,9 @@ def _summary(times: np.ndarray, read: pd.DataFrame, trajectory: Trajectory, mode
         states = np.asarray(trajectory.states)
         rows.append(("damage_peak", float(states[:, names.index("damage")].max()), "1"))
         rows.append(("pathogen_end", float(states[-1, names.index("pathogen")]), "relative"))
-    rows += [(name, float(getattr(model, name)), q.unit) for name, q in derivations(model).items()]
+    known = derivations(model)
+    found = jax.jit(lambda model: {name: getattr(model, name) for name in known})(model)
+    rows += [(name, float(found[name]), q.unit) for name, q in known.items()]
     return pd.DataFrame(rows, columns=["quantity", "value", "unit"])
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -96,5 +97,5 @@ def tell(
     if not trajectory.okay:
         raise ArithmeticError(f"{trigger} at gain {gain} under {drugs} did not solve")
     curves = {state.name: np.asarray(trajectory.states)[:, i] for i, state in enumerate(model.states)}
-    read = readouts(model, trajectory.times, trajectory.states, scenario.doses)
+    read = eqx.filter_jit(readouts)(model, trajectory.times, trajectory.states, scenario.doses)
     return Story(times, curves | {name: np.asarray(values) for name, values in read.items()})

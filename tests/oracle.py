@@ -52,7 +52,7 @@ def drugs(a, d, h):
     """Elimination and exchange; returns what the drugs do to the host."""
     s = h.weight / 70
     f = s**0.75
-    tcz, dep, sar, per = a[0] / (4.34 * s), a[1], a[2] / (3.0 * s), a[3] / (2.85 * s)
+    tcz, dep, sar, per = a[0] / (4.34 * s), a[1], a[2] / (1.66 * s), a[3] / (4.18 * s)
     d[0] = -f * (0.725 * tcz + 4.19 * tcz / (0.22 + tcz)) / 24
     d[1] = -0.136 / 24 * dep
     d[2] = (0.136 * dep - f * (0.208 * sar + 6.45 * sar / (0.939 + sar) + 0.125 * (sar - per))) / 24
