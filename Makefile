@@ -31,7 +31,7 @@ fit: $(READY)  ## fit the data that ships and show the posterior
 	$(BIN)/cytostorm fit $(ARGS)
 
 test: lint  ## lint, types and the fast tests
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-slow: $(READY)  ## the slow tests: statistical checks of whole fits
 	$(BIN)/python -m pytest -m slow $(ARGS)

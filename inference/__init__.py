@@ -1,5 +1,7 @@
 """Bayesian inference for cytokine models: observations, priors, noise, problem, sampler, posterior, report."""
 
+from .blocks import Blocks as Blocks
+from .blocks import Interrupted as Interrupted
 from .noise import LogNormal as LogNormal
 from .noise import Noise as Noise
 from .observations import Observations as Observations

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
-from numpyro.infer import NUTS as Kernel
+from numpyro.infer.hmc import hmc
 from numpyro.infer.util import potential_energy
 
+from .blocks import Blocks, Interrupted
 from .problem import Problem
 from .starts import METHODS as STARTS
 from .starts import starts
@@ -68,81 +69,122 @@ class NUTS(eqx.Module):
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` is {getattr(self, name)!r}; choose from: {', '.join(known)}")
 
-    def sample(self, problem: Problem, key: PRNGKeyArray, report: Report = lambda done, total: None) -> Draws:
+    def sample(
+        self,
+        problem: Problem,
+        key: PRNGKeyArray,
+        report: Report = lambda done, total: None,
+        blocks: Blocks | None = None,
+    ) -> Draws:
         """Sample the posterior of `problem`; `report(done, total)` hears of progress in iterations.
 
-        Raises `NoStart` if no starting point can be solved.
+        With `blocks`, every block of every chain is on disk as soon as it is finished, and a run that was killed
+        continues from there: its draws are those of a run that was not.
+
+        Raises `NoStart` if no starting point can be solved, `Interrupted` if `blocks.stop` was set.
         """
         clock = time.perf_counter()
-        failures: list[int] = []
-        potential = _potential(problem, failures)
+        blocks = blocks or Blocks()
+        failures = [0] * self.num_chains
+        init, sample = hmc(potential_fn_gen=_potential_of_chain(problem, failures), algo="NUTS")
         key_start, *keys = jax.random.split(key, self.num_chains + 1)
-        begun = starts(problem, _potential(problem), key_start, self.num_chains, self.start, self.num_screened)
-        screening = time.perf_counter() - clock
 
-        kernel = Kernel(
-            potential_fn=potential,
-            target_accept_prob=self.target_accept,
-            max_tree_depth=self.max_tree_depth,
-            dense_mass=self.dense_mass,
-        )
-        begin = jax.jit(lambda key, position: kernel.init(key, self.num_warmup, position, (), {}))
-        states = [begin(k, {name: x[i] for name, x in begun.position.items()}) for i, k in enumerate(keys)]
-        advance = self._advance(kernel, states[0])
-        states = [jax.tree.map(lambda *x: jnp.stack(x), *states)] if self.chains == "vectorized" else states
-        outputs = self._run(advance, states, report)
+        def begin(key: Array, chain: Array, position: dict[str, Array]) -> Any:
+            return init(
+                position,
+                self.num_warmup,
+                dense_mass=self.dense_mass,
+                target_accept_prob=self.target_accept,
+                max_tree_depth=self.max_tree_depth,
+                model_args=(chain,),
+                rng_key=key,
+            )
+
+        # The trace also tells the kernel how long the warm-up is, which it must know before it continues a chain.
+        like = jax.eval_shape(begin, keys[0], jnp.array(0), {name: jnp.zeros(()) for name in problem.sampled})
+        counts = jax.ShapeDtypeStruct((3,), np.int64)
+        known = [blocks.read(i, 0, lambda: (like, counts)) for i in range(self.num_chains)]
+        if any(one is None for one in known):
+            begun = starts(problem, _potential(problem), key_start, self.num_chains, self.start, self.num_screened)
+            compiled = jax.jit(begin)
+            for i, k in enumerate(keys):
+                state = compiled(k, jnp.array(i), {name: x[i] for name, x in begun.position.items()})
+                jax.block_until_ready(state)
+                known[i] = (state, np.array([begun.num_screened, begun.num_failed, failures[i]]))
+                blocks.write(i, 0, known[i])
+        screening = time.perf_counter() - clock
+        states = [one[0] for one in known]  # type: ignore[index]
+        screened, unsolved = (int(x) for x in known[0][1][:2])  # type: ignore[index]
+        failures[:] = [int(one[1][2]) for one in known]  # type: ignore[index]
+        if self.chains == "vectorized":
+            states = [jax.tree.map(lambda *x: jnp.stack(x), *states)]
+        outputs = self._run(self._advance(sample), states, failures, report, blocks)
         seconds = {"screening": screening, "sampling": time.perf_counter() - clock - screening}
 
         stacked = np.concatenate if self.chains == "vectorized" else np.stack
-        output = jax.tree.map(lambda *x: stacked(x), *outputs)
+        position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
         warm = self.num_warmup
-        position, stats = output
         steps = int(stats["n_steps"].sum()) + self.num_chains
         return Draws(
             {name: np.exp(x[:, warm:]) for name, x in position.items()},
             {name: x[:, warm:] for name, x in stats.items()},
             {name: x[:, :warm] for name, x in stats.items()},
-            steps + begun.num_screened,
-            len(failures) + begun.num_failed,
-            begun.num_screened,
-            begun.num_failed,
+            steps + screened,
+            sum(failures) + unsolved,
+            screened,
+            unsolved,
             seconds,
         )
 
-    def _advance(self, kernel: Kernel, example: Any) -> Callable[[Any, int], Any]:
+    def _advance(self, sample: Callable) -> Callable[[Any, Any, int], Any]:
         """The compiled program that carries a chain through a block of iterations."""
 
-        def step(state, _):
-            state = kernel.sample(state, (), {})
-            stats = {
-                "lp": -state.potential_energy,
-                "energy": state.energy,
-                "acceptance_rate": state.accept_prob,
-                "step_size": state.adapt_state.step_size,
-                "n_steps": state.num_steps,
-                "tree_depth": jnp.ceil(jnp.log2(state.num_steps + 1.0)).astype(int),
-                "diverging": state.diverging,
-            }
-            return state, (state.z, stats)
+        def run(state, chain, length: int):
+            def step(state, _):
+                state = sample(state, (chain,))
+                stats = {
+                    "lp": -state.potential_energy,
+                    "energy": state.energy,
+                    "acceptance_rate": state.accept_prob,
+                    "step_size": state.adapt_state.step_size,
+                    "n_steps": state.num_steps,
+                    "tree_depth": jnp.ceil(jnp.log2(state.num_steps + 1.0)).astype(int),
+                    "diverging": state.diverging,
+                }
+                return state, (state.z, stats)
 
-        def run(state, length: int):
             return jax.lax.scan(step, state, length=length)
 
         if self.chains == "vectorized":
-            return jax.jit(lambda state, length: jax.vmap(lambda s: run(s, length))(state), static_argnums=1)
-        return jax.jit(run, static_argnums=1)
+            every = jnp.arange(self.num_chains)
+            return jax.jit(lambda state, _, length: jax.vmap(lambda s, c: run(s, c, length))(state, every), static_argnums=2)
+        return jax.jit(run, static_argnums=2)
 
-    def _run(self, advance: Callable, states: list[Any], report: Report) -> list[Any]:
+    def _run(self, advance: Callable, states: list[Any], failures: list[int], report: Report, blocks: Blocks) -> list[Any]:
         """Every chain from its start to its last draw; returns positions and statistics per chain."""
         total, lock, done = self.num_warmup + self.num_draws, threading.Lock(), [0]
         weight = self.num_chains // len(states)
         sizes = [self.block] * (total // self.block) + ([total % self.block] if total % self.block else [])
 
-        def chain(state: Any) -> Any:
+        def chain(entry: tuple[int, Any]) -> Any:
+            index, state = entry
             parts = []
-            for size in sizes:
-                state, part = advance(state, size)
-                parts.append(jax.device_get(part))
+            mine = slice(None) if self.chains == "vectorized" else slice(index, index + 1)
+            for number, size in enumerate(sizes, start=1):
+                mould = lambda n=size, s=state: (  # noqa: E731
+                    jax.eval_shape(lambda s, i: advance(s, i, n), s, jnp.array(index)),
+                    np.array(failures[mine]),
+                )
+                found = blocks.read(index, number, mould)
+                if found is None:
+                    if blocks.stop:
+                        return None
+                    state, part = jax.device_get(advance(state, jnp.array(index), size))
+                    blocks.write(index, number, ((state, part), np.array(failures[mine])))
+                else:
+                    (state, part), failed = found
+                    failures[mine] = [int(x) for x in failed]
+                parts.append(part)
                 with lock:
                     done[0] += size * weight
                     report(done[0], total * self.num_chains)
@@ -150,23 +192,38 @@ class NUTS(eqx.Module):
             return jax.tree.map(lambda *x: np.concatenate(x, axis=axis), *parts)
 
         with ThreadPoolExecutor(len(states)) as pool:
-            return list(pool.map(chain, states))
+            outputs = list(pool.map(chain, enumerate(states)))
+        if any(output is None for output in outputs):
+            raise Interrupted(f"stopped after {done[0]} of {total * self.num_chains} iterations")
+        return outputs
 
 
-def _potential(problem: Problem, failures: list[int] | None = None) -> Callable[[dict[str, Array]], Array]:
-    """The negative log-density over unconstrained parameters; each point without density adds to `failures`."""
-
-    def count(okay: Any) -> None:
-        if not okay:
-            failures.append(1)  # type: ignore[union-attr]
+def _potential(problem: Problem) -> Callable[[dict[str, Array]], Array]:
+    """The negative log-density over unconstrained parameters, infinite where a solve fails."""
 
     def potential(position: dict[str, Array]) -> Array:
         energy = potential_energy(problem.program, (), {}, position)
-        energy = jnp.where(jnp.isfinite(energy), energy, jnp.inf)
-        if failures is not None:
-            okay = jnp.isfinite(energy)
-            # A chain on its own reaches the callback only where a solve fails: counting costs nothing else.
-            jax.lax.cond(okay, lambda: None, lambda: jax.debug.callback(count, okay))
-        return energy
+        return jnp.where(jnp.isfinite(energy), energy, jnp.inf)
 
     return potential
+
+
+def _potential_of_chain(problem: Problem, failures: list[int]) -> Callable[[Array], Callable[[dict[str, Array]], Array]]:
+    """The potential for each chain; a point without density adds one to the chain's entry of `failures`."""
+    plain = _potential(problem)
+
+    def count(chain: Any, okay: Any) -> None:
+        if not okay:
+            failures[int(chain)] += 1
+
+    def of(chain: Array) -> Callable[[dict[str, Array]], Array]:
+        def potential(position: dict[str, Array]) -> Array:
+            energy = plain(position)
+            # A chain on its own reaches the callback only where a solve fails: counting costs nothing else.
+            okay = jnp.isfinite(energy)
+            jax.lax.cond(okay, lambda: None, lambda: jax.debug.callback(count, chain, okay))
+            return energy
+
+        return potential
+
+    return of

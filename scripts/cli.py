@@ -87,9 +87,11 @@ def _guarded(job: Callable, cfg) -> int:
         print("\ncytostorm: interrupted; the run folder has no manifest.json and is not finished", file=sys.stderr)
         return 1
     except RuntimeError as error:
-        from cytostorm.inference import NoStart
+        from cytostorm.inference import Interrupted, NoStart
 
-        if not isinstance(error, NoStart):
+        if isinstance(error, Interrupted):
+            error = f"{error}; the same command with hydra.run.dir={folder} continues"
+        elif not isinstance(error, NoStart):
             traceback.print_exc()
         print(f"cytostorm: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,11 @@
 """cytostorm fit: readings in, posterior out."""
 
 import json
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -32,8 +36,9 @@ def main(cfg: DictConfig, folder: Path) -> int:
     console.print(f"{count} readings, {len(problem.sampled)} sampled parameters, {type(problem.model).__name__} model")
 
     key_sample, key_predict = jax.random.split(jax.random.PRNGKey(cfg.seed))
-    with progress("sampling") as report:
-        draws = sampler.sample(problem, key_sample, report)
+    blocks = ci.Blocks(folder / "blocks")
+    with progress("sampling") as report, _until_terminated(blocks):
+        draws = sampler.sample(problem, key_sample, report, blocks)
     seconds = dict(draws.seconds)
     tree = ci.assemble(problem, draws, key_predict)
     verdict = ci.judge(tree, draws.num_solves, draws.num_failed)
@@ -57,6 +62,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
 
         write(folder, tree, problem.data, table, readings, verdict, truth)
     seconds["total"] = time.perf_counter() - clock
+    blocks.clear()
     end(
         folder,
         "fit",
@@ -74,6 +80,23 @@ def main(cfg: DictConfig, folder: Path) -> int:
     )
     console.print(f"{folder}", highlight=False, soft_wrap=True)
     return 1 if cfg.strict and not verdict else 0
+
+
+@contextmanager
+def _until_terminated(blocks: ci.Blocks) -> Iterator[None]:
+    """While this lasts, SIGTERM ends sampling after the blocks under way."""
+
+    def stop(*_) -> None:
+        blocks.stop = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def prepare(cfg: DictConfig) -> tuple[ci.Problem, ci.NUTS, dict[str, float]]:

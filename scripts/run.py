@@ -1,5 +1,6 @@
 """A run folder: what every job leaves behind."""
 
+import fcntl
 import hashlib
 import importlib.metadata
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -53,14 +55,35 @@ def run_folder() -> Path:
 def begin(cfg: DictConfig, folder: Path) -> str:
     """Open the run folder and write the resolved configuration; returns the hash of it.
 
-    Raises `BadConfig` if the folder holds a finished run: nothing is overwritten.
+    The folder is locked while this process lives. Raises `BadConfig` if another process holds it, or if it holds a
+    finished run or an unfinished one of another configuration: nothing is overwritten.
     """
     if (folder / "manifest.json").exists():
         raise BadConfig(f"{folder} holds a finished run; give another `hydra.run.dir` or remove it")
     text = OmegaConf.to_yaml(cfg, resolve=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(text)
+    _lock(folder)
+    config = folder / "config.yaml"
+    if config.exists() and config.read_text() != text:
+        raise BadConfig(
+            f"{folder} holds an unfinished run of another configuration (see its config.yaml); run that one again to"
+            " finish it, give another `hydra.run.dir`, or remove it"
+        )
+    config.write_text(text)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+_locks: dict[Path, TextIO] = {}
+
+
+def _lock(folder: Path) -> None:
+    file = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise BadConfig(f"{folder} is in use by another process; wait for it, or give another `hydra.run.dir`") from error
+    _locks[folder] = file
 
 
 def end(folder: Path, job: str, **facts) -> Manifest:
@@ -73,6 +96,9 @@ def end(folder: Path, job: str, **facts) -> Manifest:
         **facts,
     )
     (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n")
+    if lock := _locks.pop(folder, None):
+        (folder / ".lock").unlink(missing_ok=True)
+        lock.close()
     return manifest
 
 

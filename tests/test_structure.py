@@ -50,7 +50,19 @@ def test_every_experiment_is_a_problem(name):
 
 # Who may import what of ours; inside inference the order is that of the list, later may import earlier.
 MAY_IMPORT = {"models": set(), "inference": {"models"}, "scripts": {"models", "inference"}, "configs": set(), "data": set()}
-ORDER = ["analyte", "observations", "table", "prior", "noise", "gradient", "problem", "synthetic", "starts", "sampler"]
+ORDER = [
+    "analyte",
+    "observations",
+    "table",
+    "prior",
+    "noise",
+    "gradient",
+    "problem",
+    "synthetic",
+    "starts",
+    "blocks",
+    "sampler",
+]
 ORDER += ["predictive", "posterior", "summary", "verdict", "figures", "report"]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
