@@ -65,6 +65,8 @@ def _course(course: dict[str, Any], start: float, weight: float) -> Doses:
     if route not in known[drug]:
         raise ValueError(f"no route `{route}` for {drug}; it has: {', '.join(known[drug])}")
     duration = duration or ZERO_ORDER.get(drug, 0.0)
+    if number > 1 and not interval > 0:
+        raise ValueError(f"`interval_h` of {drug} is {interval:g}; give a positive number of hours between the doses")
     if number > 1 and interval < duration:
         raise ValueError(f"`interval_h` of {drug} is {interval}, shorter than the infusion of {duration} h")
     amount = dose * weight if course.get("per_kg") else dose

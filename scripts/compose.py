@@ -73,7 +73,12 @@ def check(job: str, argv: Sequence[str]) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         raise BadConfig(_plain(error)) from error
     for override in parsed:
-        if override.input_line not in choices and not override.is_add() and not override.is_delete():
+        if (
+            override.input_line not in choices
+            and not override.is_add()
+            and not override.is_force_add()
+            and not override.is_delete()
+        ):
             _exists(override.key_or_group, reference)
     try:
         cfg = composed(job, overrides)

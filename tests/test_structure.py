@@ -1,6 +1,7 @@
 """The house: configurations compose, imports point one way, the wheel holds everything, files stay small."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import zipfile
 from itertools import product
 
 import pytest
+import yaml
 from conftest import ROOT
 
 from cytostorm.scripts.cli import JOBS
@@ -46,6 +48,22 @@ def test_every_option_builds_what_it_names(option, tmp_path):
 def test_every_experiment_is_a_problem(name):
     problem, _, _ = prepare(composed("fit", [f"experiment={name}"]))
     assert len(problem.data) > 0
+
+
+def numbers(node, path=""):
+    """Every number of a configuration with its key."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if isinstance(value, dict):
+            yield from numbers(value, key)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield key, value
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o[0] in ("trigger", "treatment", "prior")], ids="=".join)
+def test_quantities_are_written_as_real_numbers(option):
+    """A default that is a whole number takes whole numbers only: right for a count, wrong for a dose."""
+    text = yaml.safe_load((CONFIGS / option[0] / f"{option[1]}.yaml").read_text())
+    assert all(isinstance(value, float) != (key == "number") for key, value in numbers(text)), option
 
 
 # Who may import what of ours; inside inference the order is that of the list, later may import earlier.
@@ -101,7 +119,8 @@ def test_inside_inference_imports_follow_the_order():
 def test_no_module_reads_the_environment_but_scripts():
     for package in ("models", "inference"):
         for path in (ROOT / package).glob("*.py"):
-            assert not imports(path)[0] & {"os", "datetime", "subprocess"}, path
+            assert not imports(path)[0] & {"datetime", "subprocess"}, path
+            assert not re.search(r"\b(environ|getenv)\b", path.read_text()), path
 
 
 def test_files_stay_small():
