@@ -17,7 +17,7 @@ setup: $(READY)  ## the environment, from the committed lock
 
 $(READY): requirements.lock pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing $(VENV)
-	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
