@@ -12,6 +12,7 @@ JOBS = {
     "simulate": "trajectories of a scenario; synthetic data with synthetic=true",
     "phenomena": "what a model of storms must show, expected and obtained",
     "stability": "equilibria and the fold of the network, and what moves it",
+    "certify": "are the gradients of a problem right, over its whole prior?",
     "benchmark": "time and accuracy of solves and gradients",
 }
 

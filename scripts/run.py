@@ -45,6 +45,7 @@ class Manifest(BaseModel):
     num_screened_failed: int | None = None
     verdict: Verdict | None = None
     passed: bool | None = None
+    certificate: dict[str, float] | None = None
 
 
 def run_folder() -> Path:

@@ -183,6 +183,18 @@ def test_only_public_targets_of_the_package_are_built(target):
         build({"_target_": target})
 
 
+def test_a_certificate_is_given_to_right_gradients_only(tmp_path, capsys):
+    small = ["num_draws=6", "num_few=2"]
+    assert run(["certify", *small, f"hydra.run.dir={tmp_path / 'a'}"]) == 0
+    manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert manifest["passed"]
+    assert set(manifest["certificate"]) >= {"value", "sensitivity", "finite differences", "batch against loop"}
+    assert "PASS" in capsys.readouterr().out
+    assert run(["certify", *small, "solver.rtol=0.5", "solver.atol=0.5", f"hydra.run.dir={tmp_path / 'b'}"]) == 1
+    assert not json.loads((tmp_path / "b" / "manifest.json").read_text())["passed"]
+    assert "FAIL" in capsys.readouterr().out
+
+
 def test_stability_tells_the_fold_and_draws_it(tmp_path, capsys):
     assert run(["stability", f"hydra.run.dir={tmp_path}"]) == 0
     folds = pd.read_csv(tmp_path / "folds.csv", index_col="condition")["critical_gain"]

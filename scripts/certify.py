@@ -1,0 +1,141 @@
+"""cytostorm certify: are the gradients of a problem right? Over many prior draws, against three other ways."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig
+
+import cytostorm.inference as ci
+from cytostorm.models import Solver
+
+from . import device
+from .fit import prepare
+from .run import begin, console, end, progress
+
+TIGHT = Solver("dopri8", rtol=1e-11, atol=1e-13, max_steps=200_000)
+STEP = 1e-4  # of central differences, in the logarithm of a parameter
+BLOCK = 16  # draws solved side by side
+BARS = {  # the largest errors that a certificate allows
+    "value": 1e-3,
+    "sensitivity": 1e-2,
+    "sensitivity, 99.9 %": 1e-3,
+    "finite differences": 1e-4,
+    "batch against loop": 1e-6,
+    "other device": 1e-4,
+}
+
+
+def main(cfg: DictConfig, folder: Path) -> int:
+    """Compare, save and print. Returns 0 if the gradients are right, 1 if not."""
+    clock = time.perf_counter()
+    hardware = device.start(cfg.device.platform, cfg.device.cache_dir)
+    problem, _, _ = prepare(cfg)
+    config_hash = begin(cfg, folder)
+    draws = _draws(problem, cfg.num_draws, cfg.seed)
+    tight = eqx.tree_at(lambda p: p.solver, problem, TIGHT)
+    with progress("certificate") as report:
+        found = _blocks(problem.linearize, draws, lambda done: report(done, 3 * cfg.num_draws))
+        truth = _blocks(tight.linearize, draws, lambda done: report(cfg.num_draws + done, 3 * cfg.num_draws))
+        few = {name: x[: cfg.num_few] for name, x in draws.items()}
+        rows = compare(problem, tight, few, found, truth)
+    table = pd.DataFrame(rows)
+    table.to_csv(folder / "certificate.csv", index=False)
+    passed = bool(all(row["holds"] for row in rows))
+    failed = int((~(found[2] & truth[2])).sum())
+    console.print(table.to_string(index=False, float_format="{:.2g}".format), highlight=False)
+    console.print(
+        f"{cfg.num_draws} prior draws, {failed} of which could not be solved; errors of log-predictions, and of their"
+        " derivatives relative to the largest of each parameter",
+        highlight=False,
+    )
+    console.print("PASS" if passed else "FAIL: tighten `solver.rtol`", style="bold green" if passed else "bold red")
+    total = round(time.perf_counter() - clock, 3)
+    end(
+        folder,
+        "certify",
+        device=hardware,
+        seed=cfg.seed,
+        config_sha256=config_hash,
+        seconds={"total": total},
+        num_solves=cfg.num_draws,
+        num_failed_solves=failed,
+        passed=passed,
+        certificate={row["what"]: row["error"] for row in rows},
+    )
+    console.print(str(folder), highlight=False, soft_wrap=True)
+    return 0 if passed else 1
+
+
+def compare(problem: ci.Problem, tight: ci.Problem, few: dict, found: tuple, truth: tuple) -> list[dict]:
+    """One row per comparison: what, the error, what is allowed, and whether it holds.
+
+    `found` and `truth` are values, Jacobians and success over draws, by the solver of the problem and by a tight one;
+    `few` are the first of those draws, for which finite differences and single solves are worth their time.
+    """
+    num = len(next(iter(few.values())))
+    good = found[2] & truth[2]
+    largest = np.maximum(np.abs(truth[1]).max(axis=1, keepdims=True), 1e-3)
+    error = (np.abs(found[1] - truth[1]) / largest)[good]
+    errors = {
+        "value": np.abs(found[0] - truth[0])[good].max(),
+        "sensitivity": error.max(),
+        "sensitivity, 99.9 %": np.quantile(error, 0.999),
+        "finite differences": (np.abs(_differences(tight, few) - truth[1][:num]) / largest[:num])[good[:num]].max(),
+    }
+    alone = jax.jit(lambda values: problem.linearize(values))
+    single = [np.asarray(alone({name: x[i] for name, x in few.items()})[1]) for i in range(num)]
+    errors["batch against loop"] = (np.abs(np.stack(single) - found[1][:num]) / largest[:num])[good[:num]].max()
+    others = [d for kind in ("cpu", "cuda") for d in _devices(kind) if d.platform != jax.devices()[0].platform]
+    for other in others[:1]:
+        with jax.default_device(other):
+            there = _blocks(problem.linearize, few, lambda done: None)
+        errors["other device"] = (np.abs(there[1] - found[1][:num]) / largest[:num])[good[:num]].max()
+    return [
+        {"what": what, "error": float(size), "allowed": BARS[what], "holds": bool(size <= BARS[what])}
+        for what, size in errors.items()
+    ]
+
+
+def _draws(problem: ci.Problem, num: int, seed: int) -> dict[str, np.ndarray]:
+    """Prior draws of every sampled parameter, the same for every solver."""
+    keys = jax.random.split(jax.random.PRNGKey(seed), len(problem.sampled))
+    return {
+        name: np.asarray(prior.distribution.sample(key, (num,)))
+        for key, (name, prior) in zip(keys, problem.sampled.items(), strict=True)
+    }
+
+
+def _blocks(function: Callable, draws: dict, report: Callable[[int], None]) -> tuple[np.ndarray, ...]:
+    """Values, Jacobians and success over all draws, a block at a time."""
+    batch = jax.jit(jax.vmap(lambda values: function(values)))
+    num = len(next(iter(draws.values())))
+    parts = []
+    for start in range(0, num, BLOCK):
+        index = np.minimum(np.arange(start, start + BLOCK), num - 1)  # the last block is filled up, then cut
+        part = batch({name: x[index] for name, x in draws.items()})
+        parts.append([np.asarray(x)[: num - start] for x in part])
+        report(min(start + BLOCK, num))
+    return tuple(np.concatenate(x) for x in zip(*parts, strict=True))
+
+
+def _differences(tight: ci.Problem, draws: dict) -> np.ndarray:
+    """Central differences of the log-predictions in the logarithm of every parameter of the model, by tight solves."""
+    columns = []
+    for name in tight.priors:
+        up, down = (
+            _blocks(tight.read, draws | {name: draws[name] * np.exp(sign * STEP)}, lambda done: None) for sign in (1, -1)
+        )
+        columns.append((up[0] - down[0]) / (2 * STEP))
+    return np.stack(columns, axis=-1)
+
+
+def _devices(kind: str) -> list:
+    try:
+        return jax.devices(kind)
+    except RuntimeError:
+        return []
