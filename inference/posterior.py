@@ -83,6 +83,7 @@ def assemble(problem: Problem, draws: Draws, key: PRNGKeyArray) -> xr.DataTree:
             )
         )
     tree["prior"].attrs["num_failed"] = int((~okay).sum())
+    tree["sample_stats"].attrs["failed_share"] = [float(x) for x in draws.failed_share]
     _describe(tree, problem)
     return tree
 

@@ -10,11 +10,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import potential_energy
 
 from .blocks import Blocks, Interrupted
+from .gradient import gradient_safe
 from .problem import Problem
 from .starts import METHODS as STARTS
 from .starts import starts
@@ -28,7 +29,8 @@ class Draws(eqx.Module):
     """Draws of every sampled parameter, statistics of every draw, and counts over the whole run.
 
     `stats` and `warmup_stats` follow ArviZ's names. `num_solves` counts the solves that sampling and screening
-    took, `num_failed` those among them that failed and were rejected.
+    took, `num_failed` those among them that failed and were rejected, and `failed_share` is their share in each chain
+    after warm-up.
     """
 
     values: dict[str, Float[np.ndarray, "chain draw"]]
@@ -38,6 +40,7 @@ class Draws(eqx.Module):
     num_failed: int
     num_screened: int
     num_screened_failed: int
+    failed_share: Float[np.ndarray, " chain"]
     seconds: dict[str, float]
 
 
@@ -118,7 +121,7 @@ class NUTS(eqx.Module):
         failures[:] = [int(one[1][2]) for one in known]  # type: ignore[index]
         if self.chains == "vectorized":
             states = [jax.tree.map(lambda *x: jnp.stack(x), *states)]
-        outputs = self._run(self._advance(sample), states, failures, report, blocks)
+        outputs, early = self._run(self._advance(sample), states, failures, report, blocks)
         seconds = {"screening": screening, "sampling": time.perf_counter() - clock - screening}
 
         stacked = np.concatenate if self.chains == "vectorized" else np.stack
@@ -133,6 +136,7 @@ class NUTS(eqx.Module):
             sum(failures) + unsolved,
             screened,
             unsolved,
+            (np.array(failures) - early) / stats["n_steps"][:, warm:].sum(axis=1),
             seconds,
         )
 
@@ -160,11 +164,18 @@ class NUTS(eqx.Module):
             return jax.jit(lambda state, _, length: jax.vmap(lambda s, c: run(s, c, length))(state, every), static_argnums=2)
         return jax.jit(run, static_argnums=2)
 
-    def _run(self, advance: Callable, states: list[Any], failures: list[int], report: Report, blocks: Blocks) -> list[Any]:
-        """Every chain from its start to its last draw; returns positions and statistics per chain."""
+    def _run(
+        self, advance: Callable, states: list[Any], failures: list[int], report: Report, blocks: Blocks
+    ) -> tuple[list[Any], Int[np.ndarray, " chain"]]:
+        """Every chain from its start to its last draw.
+
+        Returns positions and statistics per chain, and the failures of each up to the end of its warm-up.
+        """
         total, lock, done = self.num_warmup + self.num_draws, threading.Lock(), [0]
         weight = self.num_chains // len(states)
-        sizes = [self.block] * (total // self.block) + ([total % self.block] if total % self.block else [])
+        warm = _sizes(self.num_warmup, self.block)
+        sizes = warm + _sizes(self.num_draws, self.block)
+        early = np.zeros(self.num_chains, int)
 
         def chain(entry: tuple[int, Any]) -> Any:
             index, state = entry
@@ -185,6 +196,8 @@ class NUTS(eqx.Module):
                     (state, part), failed = found
                     failures[mine] = [int(x) for x in failed]
                 parts.append(part)
+                if number == len(warm):
+                    early[mine] = failures[mine]
                 with lock:
                     done[0] += size * weight
                     report(done[0], total * self.num_chains)
@@ -195,17 +208,21 @@ class NUTS(eqx.Module):
             outputs = list(pool.map(chain, enumerate(states)))
         if any(output is None for output in outputs):
             raise Interrupted(f"stopped after {done[0]} of {total * self.num_chains} iterations")
-        return outputs
+        return outputs, early
+
+
+def _sizes(number: int, block: int) -> list[int]:
+    """The lengths of the blocks of a number of iterations."""
+    return [block] * (number // block) + ([number % block] if number % block else [])
 
 
 def _potential(problem: Problem) -> Callable[[dict[str, Array]], Array]:
-    """The negative log-density over unconstrained parameters, infinite where a solve fails."""
+    """The negative log-density over unconstrained parameters, infinite with gradient zero where a solve fails."""
 
-    def potential(position: dict[str, Array]) -> Array:
-        energy = potential_energy(problem.program, (), {}, position)
-        return jnp.where(jnp.isfinite(energy), energy, jnp.inf)
+    def energy(position: dict[str, Array]) -> Array:
+        return jnp.asarray(potential_energy(problem.program, (), {}, position))
 
-    return potential
+    return gradient_safe(energy)
 
 
 def _potential_of_chain(problem: Problem, failures: list[int]) -> Callable[[Array], Callable[[dict[str, Array]], Array]]:

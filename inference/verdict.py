@@ -9,6 +9,7 @@ RHAT = 1.01  # Vehtari et al., Bayesian Analysis 2021;16:667
 ESS = 400.0  # 100 per chain at four chains, ibid.
 BFMI = 0.3  # Betancourt, arXiv:1604.00695
 FAILED = 0.01
+FAILED_IN_CHAIN = 0.05
 
 
 class Verdict(BaseModel):
@@ -21,6 +22,7 @@ class Verdict(BaseModel):
     bfmi_min: float
     num_solves: int
     num_failed_solves: int
+    failed_share_max: float = 0.0
     reasons: list[str]
 
     @property
@@ -54,6 +56,7 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
     tail = extreme(azs.ess(posterior, method="tail"), np.min)
     bfmi = float(np.min(azs.bfmi(tree["sample_stats"]["energy"].values)))
     divergences = int(np.sum(tree["sample_stats"].to_dataset()["diverging"].values))
+    share = float(np.max(tree["sample_stats"].attrs.get("failed_share", 0.0)))
     # Each check is written so that a value that is not a number fails it.
     checks = [
         (rhat < RHAT, f"R-hat {rhat:.3f} is not below {RHAT}: chains disagree; draw more, or look for several modes"),
@@ -66,6 +69,11 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
             f"{num_failed_solves} of {num_solves} solves failed, more than {FAILED:.0%}:"
             " narrow the priors or raise `solver.max_steps`",
         ),
+        (
+            share <= FAILED_IN_CHAIN,
+            f"after warm-up {share:.1%} of the solves of one chain failed, more than {FAILED_IN_CHAIN:.0%}:"
+            " it lies where the model cannot be solved; narrow the priors or raise `solver.max_steps`",
+        ),
     ]
     return Verdict(
         rhat_max=rhat,
@@ -75,5 +83,6 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
         bfmi_min=bfmi,
         num_solves=num_solves,
         num_failed_solves=num_failed_solves,
+        failed_share_max=share,
         reasons=[reason for okay, reason in checks if not okay],
     )

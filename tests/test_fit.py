@@ -161,6 +161,13 @@ def test_the_verdict_passes_good_chains_and_names_each_fault(gamma, diverging, f
     assert reason is None or any(reason in text for text in verdict.reasons)
 
 
+def test_a_chain_that_fails_too_often_fails_the_verdict():
+    tree = make(GOOD)
+    tree["sample_stats"].attrs["failed_share"] = [0.0, 0.0, 0.06, 0.0]
+    verdict = judge(tree, 100_000, 60)
+    assert any("after warm-up 6.0% of the solves of one chain failed" in text for text in verdict.reasons)
+
+
 def test_the_summary_tells_what_was_learned(table):
     assert table.loc["t_u", "contraction"] > 0.8
     assert table.loc["t_u", "taught"] == "well"

@@ -37,6 +37,7 @@ def same(one, other):
     np.testing.assert_array_equal(one.values["w"], other.values["w"])
     for name, x in one.stats.items():
         np.testing.assert_array_equal(x, other.stats[name])
+    np.testing.assert_array_equal(one.failed_share, other.failed_share)
     assert (one.num_solves, one.num_failed, one.num_screened_failed) == (
         other.num_solves,
         other.num_failed,

@@ -12,6 +12,7 @@ from scipy import stats
 
 from cytostorm.inference import LogNormal, Prior, Priors, Problem, bundled
 from cytostorm.inference.observations import Observations
+from cytostorm.inference.sampler import _potential
 from cytostorm.models import Minimal, Scenario, Solver, bolus
 
 KEY = jax.random.PRNGKey(0)
@@ -129,6 +130,26 @@ def test_the_gradient_of_the_potential_equals_finite_differences_all_over_the_pr
             up, down = ({**z, name: z[name] + h} for h in (1e-4, -1e-4))
             want = float(potential(up) - potential(down)) / 2e-4
             assert float(got[name]) == pytest.approx(want, rel=2e-3, abs=2e-3)
+
+
+def test_no_proposal_however_adverse_gives_a_number_that_is_none(problem):
+    """10,000 points from the prior to its far tails, infinities, values that are no numbers, the largest numbers."""
+    rng = np.random.default_rng(0)
+    shape = (10_000, len(DEFAULT))
+    points = rng.standard_normal(shape) * rng.choice([1, 10, 100, 1e3, 1e5], (shape[0], 1))
+    adverse = rng.choice([np.inf, -np.inf, np.nan, 1e308, -1e308, 0.0], shape)
+    points = np.where(rng.random(shape) < 0.05, adverse, points)
+    limited = Problem(problem.model, problem.scenario, problem.data, DEFAULT, solver=Solver(max_steps=300))
+    both = jax.jit(lambda z: jax.lax.map(jax.value_and_grad(_potential(limited)), z, batch_size=64))
+    names = list(limited.sampled)
+    columns = np.concatenate([points, rng.standard_normal((shape[0], len(names) - len(DEFAULT)))], axis=1)
+    values, slopes = both({name: jnp.asarray(columns[:, i]) for i, name in enumerate(names)})
+    finite = np.isfinite(values)
+    assert 500 < finite.sum() < 9500
+    assert np.all(values[~finite] == np.inf)
+    for slope in slopes.values():
+        assert np.all(np.isfinite(slope))
+        assert np.all(slope[~finite] == 0)
 
 
 def test_batched_potential_and_gradient_equal_the_loop(problem):
