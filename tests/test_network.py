@@ -117,6 +117,11 @@ def reference(shared):
     return pd.read_csv(shared / "design" / "reference_trajectories.csv")
 
 
+def test_familial_hlh_is_a_viral_infection_without_perforin():
+    assert dict(trigger("fhlh").parameters) == dict(trigger("viral").parameters) | {"w_perf": 0.03}
+    assert trigger("fhlh").initial == trigger("viral").initial
+
+
 def as_designed(scenario: str, model: Network) -> Network:
     """The model with the values of the design."""
     old = DESIGN | DESIGN_OF.get(scenario, {})
