@@ -48,3 +48,14 @@ def test_a_synthetic_storm_gives_back_its_gain_and_its_clearance(tmp_path):
     for name in ("gamma", "k_l", "margin"):
         assert found.loc[name, "inside_90"]
         assert found.loc[name, "contraction"] >= 0.5
+
+
+def test_the_network_tells_the_two_routes_of_clearance_apart_under_a_receptor_blocker(tmp_path):
+    shorter = ["sampler.num_warmup=300", "sampler.num_draws=400"]
+    assert run(["fit", "experiment=network_cart", *shorter, "report=false", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    manifest, _ = outcome(tmp_path / "run")
+    assert manifest["verdict"]["rhat_max"] < 1.02
+    found = pd.read_csv(tmp_path / "run" / "recovery.csv", index_col="parameter")
+    for name in ("k_fb", "k_il6_np", "k_il6_rm", "margin"):
+        assert found.loc[name, "inside_90"]
+        assert found.loc[name, "contraction"] >= 0.8
