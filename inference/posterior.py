@@ -34,11 +34,7 @@ def assemble(problem: Problem, draws: Draws, key: PRNGKeyArray) -> xr.DataTree:
     shape = next(iter(draws.values.values())).shape
     grid = problem.grid()
     after = predict(problem, {name: x.reshape(-1) for name, x in draws.values.items()}, grid, key_y)
-    keys = jax.random.split(key_prior, len(problem.sampled))
-    prior = {
-        name: np.asarray(p.distribution.sample(k, (NUM_PRIOR,)))
-        for k, (name, p) in zip(keys, problem.sampled.items(), strict=True)
-    }
+    prior = {name: np.asarray(x) for name, x in problem.draw(key_prior, NUM_PRIOR).items()}
     before = predict(problem, prior, grid, key_prior_y)
     okay = np.asarray(before.okay)
 

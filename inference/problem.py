@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from cytostorm.models import Model, Plan, Scenario, Solver, differentiate, plan, quantities, replace, solve
 
@@ -64,6 +64,12 @@ class Problem(eqx.Module):
     def sampled(self) -> dict[str, Prior]:
         """Every sampled parameter with its prior: those of the model, then those of the noise."""
         return {name: self.priors[name] for name in self.priors} | self.noise.parameters(self.data)
+
+    def draw(self, key: PRNGKeyArray, num: int) -> dict[str, Float[Array, " draw"]]:
+        """`num` draws of every sampled parameter from its prior."""
+        keys = jax.random.split(key, len(self.sampled))
+        pairs = zip(keys, self.sampled.items(), strict=True)
+        return {name: jnp.asarray(prior.distribution.sample(k, (num,))) for k, (name, prior) in pairs}
 
     def build(self, values: Values) -> Model:
         """The model with the sampled parameters at these values."""

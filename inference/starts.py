@@ -39,13 +39,8 @@ def starts(
 
     Raises `NoStart` if fewer draws than chains could be solved.
     """
-    keys = jax.random.split(key, len(problem.sampled))
-    drawn = {
-        name: jnp.log(prior.distribution.sample(k, (num_screened,)))
-        for k, (name, prior) in zip(keys, problem.sampled.items(), strict=True)
-    }
     median = {name: jnp.log(prior.median) for name, prior in problem.sampled.items()}
-    drawn = {name: jnp.append(draws, median[name]) for name, draws in drawn.items()}
+    drawn = {name: jnp.append(jnp.log(x), median[name]) for name, x in problem.draw(key, num_screened).items()}
     energy = np.asarray(jax.jit(jax.vmap(potential))(drawn))
     solved = np.isfinite(energy)
     if solved.sum() < num_chains:

@@ -1,4 +1,4 @@
-"""Cytokine models: parameters with units, doses, scenarios, and their solution by diffrax.
+"""Cytokine models: parameters with units, doses, scenarios, and their solution.
 
 Importing this package switches JAX to double precision: solver tolerances and posteriors need it.
 """

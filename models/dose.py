@@ -44,6 +44,10 @@ class Doses(eqx.Module):
         target, infused = tuple(self.target[i] for i in index), tuple(self.infused[i] for i in index)
         return Doses(target, infused, self.time[index], self.amount[index], self.duration[index])
 
+    def entering(self, states: Sequence[str]) -> Float[np.ndarray, "dose state"]:
+        """One where a dose enters a state, zero elsewhere."""
+        return np.array([[target == state for state in states] for target in self.target], float).reshape(-1, len(states))
+
     @property
     def edges(self) -> Float[np.ndarray, " edge"]:
         """The sorted times at which a dose starts or ends [h]: the segment boundaries of a solve."""

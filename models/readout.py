@@ -1,5 +1,6 @@
 """What a clinician reads: pressure, oxygenation, a grade of cytokine release syndrome, and thresholds of IL-6."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -26,6 +27,7 @@ def grade(temperature: Float[Array, ""], pressure: Float[Array, ""], oxygenation
     return fever * (1 + jnp.log(jnp.exp(6 * a) + jnp.exp(6 * b) - 1) / 6)
 
 
+@eqx.filter_jit
 def readouts(
     model: Network, times: Float[Array, " time"], states: Float[Array, "time state"], doses: Doses
 ) -> dict[str, Float[Array, " time"]]:

@@ -41,7 +41,7 @@ def segments(scenario: Scenario, states: tuple[str, ...], end: float) -> Segment
     """The segments of `scenario` from its start to `end` [h], for a model with these states."""
     doses, start = scenario.doses, scenario.start
     time, amount, duration = (np.asarray(x) for x in (doses.time, doses.amount, doses.duration))
-    pick = np.array([[target == state for state in states] for target in doses.target], float).reshape(-1, len(states))
+    pick = doses.entering(states)
     falls = pick.any(axis=1) & (duration == 0)
     inside = np.unique(time[falls & (start < time) & (time < end)])
     bounds = np.array([start, *inside, max(end, start)])

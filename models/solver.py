@@ -1,5 +1,6 @@
 """How an initial value problem is solved: method, tolerances, and what failure is."""
 
+import dataclasses
 from collections.abc import Callable
 
 import diffrax as dfx
@@ -64,13 +65,15 @@ def integrate(
     solve succeeded, and the steps taken. The saved values of a failed solve may not be finite: test the flag before
     use.
     """
+
+    def scaled[T: eqx.Module](part: T, *names: str) -> T:
+        return dataclasses.replace(part, **{name: getattr(part, name) / scale[None] for name in names})
+
     if solver.method == "march":
-        where = lambda r: (r.jump, r.inflow)  # noqa: E731
-        route = eqx.tree_at(where, plan.route, tuple(x / scale[None] for x in where(plan.route)))
+        route = scaled(plan.route, "jump", "inflow")
         saved, okay, steps = march(field, initial, route, solver.rtol, solver.atol, solver.max_steps)
     else:
-        where = lambda s: (s.jump, s.rate)  # noqa: E731
-        stretches = eqx.tree_at(where, plan.stretches, tuple(x / scale[None] for x in where(plan.stretches)))
+        stretches = scaled(plan.stretches, "jump", "rate")
         controller = dfx.PIDController(rtol=solver.rtol, atol=solver.atol, norm=worst_row)
         saved, okay, steps = solve_segments(field, initial, stretches, times, solver.method, controller, solver.max_steps)
     return saved, okay & jnp.all(jnp.isfinite(saved)), steps

@@ -30,11 +30,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
     with blame():
         solvers = [Solver(m, r, r * 1e-2, problem.solver.max_steps) for m in cfg.methods for r in cfg.rtols]
     config_hash = begin(cfg, folder)
-    keys = jax.random.split(jax.random.PRNGKey(cfg.seed), len(problem.sampled))
-    draws = {
-        name: prior.distribution.sample(key, (cfg.num_draws,))
-        for key, (name, prior) in zip(keys, problem.sampled.items(), strict=True)
-    }
+    draws = problem.draw(jax.random.PRNGKey(cfg.seed), cfg.num_draws)
     first = {name: jnp.asarray(prior.median) for name, prior in problem.sampled.items()}
     truth = jax.vmap(_gradient(problem, REFERENCE))(draws)
     rows, timed = [], []

@@ -11,13 +11,13 @@ import pandas as pd
 from omegaconf import DictConfig
 
 import cytostorm.inference as ci
-from cytostorm.models import Solver
 
 from . import device
+from .benchmark import REFERENCE
+from .compose import BadConfig
 from .fit import prepare
 from .run import begin, console, end, progress
 
-TIGHT = Solver("dopri8", rtol=1e-11, atol=1e-13, max_steps=200_000)
 STEP = 1e-4  # of central differences, in the logarithm of a parameter
 BLOCK = 16  # draws solved side by side
 BARS = {  # the largest errors that a certificate allows
@@ -36,11 +36,11 @@ def main(cfg: DictConfig, folder: Path) -> int:
     hardware = device.start(cfg.device.platform, cfg.device.cache_dir)
     problem, _, _ = prepare(cfg)
     config_hash = begin(cfg, folder)
-    draws = _draws(problem, cfg.num_draws, cfg.seed)
-    tight = eqx.tree_at(lambda p: p.solver, problem, TIGHT)
+    draws = problem.draw(jax.random.PRNGKey(cfg.seed), cfg.num_draws)
+    tight = eqx.tree_at(lambda p: p.solver, problem, REFERENCE)
     with progress("certificate") as report:
-        found = _blocks(problem.linearize, draws, lambda done: report(done, 3 * cfg.num_draws))
-        truth = _blocks(tight.linearize, draws, lambda done: report(cfg.num_draws + done, 3 * cfg.num_draws))
+        found = _blocks(problem.linearize, draws, lambda done: report(done, 2 * cfg.num_draws))
+        truth = _blocks(tight.linearize, draws, lambda done: report(cfg.num_draws + done, 2 * cfg.num_draws))
         few = {name: x[: cfg.num_few] for name, x in draws.items()}
         rows = compare(problem, tight, few, found, truth)
     table = pd.DataFrame(rows)
@@ -79,35 +79,35 @@ def compare(problem: ci.Problem, tight: ci.Problem, few: dict, found: tuple, tru
     """
     num = len(next(iter(few.values())))
     good = found[2] & truth[2]
+    if not good[:num].any():
+        raise BadConfig(
+            f"none of the first {num} prior draws could be solved; raise `solver.max_steps` or `num_few`,"
+            " or narrow the priors"
+        )
     largest = np.maximum(np.abs(truth[1]).max(axis=1, keepdims=True), 1e-3)
-    error = (np.abs(found[1] - truth[1]) / largest)[good]
+
+    def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """The differences of Jacobians over the first draws, relative to the largest of each parameter."""
+        count = len(one)
+        return (np.abs(one - other[:count]) / largest[:count])[good[:count]]
+
+    alone = jax.jit(lambda values: problem.linearize(values))
+    single = np.stack([alone({name: x[i] for name, x in few.items()})[1] for i in range(num)])
     errors = {
         "value": np.abs(found[0] - truth[0])[good].max(),
-        "sensitivity": error.max(),
-        "sensitivity, 99.9 %": np.quantile(error, 0.999),
-        "finite differences": (np.abs(_differences(tight, few) - truth[1][:num]) / largest[:num])[good[:num]].max(),
+        "sensitivity": apart(found[1], truth[1]).max(),
+        "sensitivity, 99.9 %": np.quantile(apart(found[1], truth[1]), 0.999),
+        "finite differences": apart(_differences(tight, few), truth[1]).max(),
+        "batch against loop": apart(single, found[1]).max(),
     }
-    alone = jax.jit(lambda values: problem.linearize(values))
-    single = [np.asarray(alone({name: x[i] for name, x in few.items()})[1]) for i in range(num)]
-    errors["batch against loop"] = (np.abs(np.stack(single) - found[1][:num]) / largest[:num])[good[:num]].max()
     others = [d for kind in ("cpu", "cuda") for d in _devices(kind) if d.platform != jax.devices()[0].platform]
     for other in others[:1]:
         with jax.default_device(other):
-            there = _blocks(problem.linearize, few, lambda done: None)
-        errors["other device"] = (np.abs(there[1] - found[1][:num]) / largest[:num])[good[:num]].max()
+            errors["other device"] = apart(_blocks(problem.linearize, few, lambda done: None)[1], found[1]).max()
     return [
         {"what": what, "error": float(size), "allowed": BARS[what], "holds": bool(size <= BARS[what])}
         for what, size in errors.items()
     ]
-
-
-def _draws(problem: ci.Problem, num: int, seed: int) -> dict[str, np.ndarray]:
-    """Prior draws of every sampled parameter, the same for every solver."""
-    keys = jax.random.split(jax.random.PRNGKey(seed), len(problem.sampled))
-    return {
-        name: np.asarray(prior.distribution.sample(key, (num,)))
-        for key, (name, prior) in zip(keys, problem.sampled.items(), strict=True)
-    }
 
 
 def _blocks(function: Callable, draws: dict, report: Callable[[int], None]) -> tuple[np.ndarray, ...]:

@@ -46,17 +46,12 @@ def _lps(dose: float) -> Story:
     return tell("lps_bolus", 1, dose=dose / 2.0, until=24.0)
 
 
-def _worst(drug: str, start: float, name: str = "damage") -> float:
-    return tell("viral", 4, *drug.split("+"), start=start).peak(name)
+def _damage(drugs: str, start: float) -> float:
+    return tell("viral", 4, *drugs.split("+"), start=start).peak("damage")
 
 
 def _steps(values: list[float]) -> float:
     return float(np.diff(values).min())
-
-
-def _again(suppression: float) -> Story:
-    """A new bacterial inoculum that a naive host clears, in a host whose immunity is suppressed."""
-    return tell("bacterial", 1, initial=(("suppression", suppression),))
 
 
 def _onset() -> float:
@@ -108,12 +103,12 @@ PHENOMENA = [
     P("treatment", "viral, gain 4, antiviral from 94 h: IL-6 72 h later", "pg/mL", 300, 5000, lambda: tell("viral", 4, "antiviral", start=94.0).at(166)),
     P("treatment", "with tocilizumab", "pg/mL", 0, HEALTHY_IL6, lambda: tell("viral", 4, "antiviral", "tocilizumab", start=94.0).at(166)),
     P("treatment", "with dexamethasone", "pg/mL", 0, HEALTHY_IL6, lambda: tell("viral", 4, "antiviral", "dexamethasone", start=94.0).at(166)),
-    P("treatment", "damage with tocilizumab, relative to the antiviral alone", "1", 0, 0.6, lambda: _worst("antiviral+tocilizumab", 94.0) / _worst("antiviral", 94.0)),
+    P("treatment", "damage with tocilizumab, relative to the antiviral alone", "1", 0, 0.6, lambda: _damage("antiviral+tocilizumab", 94.0) / _damage("antiviral", 94.0)),
     P("treatment", "bacterial, gain 4, antibiotic from 33 h: IL-6 72 h later", "pg/mL", 300, 5000, lambda: tell("bacterial", 4, "antibiotic", start=33.0).at(105)),
     P("treatment", "with tocilizumab", "pg/mL", 0, HEALTHY_IL6, lambda: tell("bacterial", 4, "antibiotic", "tocilizumab", start=33.0).at(105)),
     P("treatment", "viral, gain 4, antiviral 24 h before IL-6 exceeds 300: peak", "pg/mL", 0, 100, lambda: tell("viral", 4, "antiviral", start=_onset() - 24).peak()),
     P("treatment", "antiviral when it does: peak", "pg/mL", 300, 5000, lambda: tell("viral", 4, "antiviral", start=_onset()).peak()),
-    P("treatment", "three drugs from 70, 94, 166, 238 h: smallest gain in damage by an earlier start", "1", 0.03, 1, lambda: _steps([_worst("tocilizumab+dexamethasone+antiviral", t) for t in (70.0, 94.0, 166.0, 238.0)])),
+    P("treatment", "three drugs from 70, 94, 166, 238 h: smallest gain in damage by an earlier start", "1", 0.03, 1, lambda: _steps([_damage("tocilizumab+dexamethasone+antiviral", t) for t in (70.0, 94.0, 166.0, 238.0)])),
     P("treatment", "mild viral infection, dexamethasone from 72 h: damage, relative", "1", 0.95, 2, lambda: tell("viral", 1, "dexamethasone", start=72.0).peak("damage") / tell("viral", 1).peak("damage"), "RECOVERY 2021: 1.19 (0.92-1.55) without oxygen"),
     P("treatment", "virus under it, area relative", "1", 1, 2, lambda: tell("viral", 1, "dexamethasone", start=72.0).area("pathogen") / tell("viral", 1).area("pathogen")),
     P("over-dampening", "bacteria 10, gain 1, tocilizumab from 2 h: largest burden", "relative", 100, 200, lambda: tell("bacterial", 1, "tocilizumab", start=2.0).peak("pathogen")),
@@ -122,7 +117,7 @@ PHENOMENA = [
     P("over-dampening", "IL-6 after it is withdrawn, peak: it rebounds", "pg/mL", 200, 5000, lambda: float(_dampened()["il6"][_dampened().times > 106].max())),
     P("over-dampening", "dexamethasone from 24 h, after the kill: bacteria left", "relative", -INF, 0.01, lambda: tell("bacterial", 1, "dexamethasone", start=24.0).end("pathogen")),
     P("late suppression", "suppression after a viral storm, gain 4", "1", 0.5, 3, lambda: tell("viral", 4).end("suppression")),
-    P("late suppression", "bacteria 10 in such a host, gain 1: left at the end", "relative", 50, 200, lambda: _again(1.2).end("pathogen")),
+    P("late suppression", "bacteria 10 in such a host, gain 1: left at the end", "relative", 50, 200, lambda: tell("bacterial", 1, initial=(("suppression", 1.2),)).end("pathogen")),
     P("late suppression", "TNF after LPS in such a host, relative to a naive one", "1", 0, 0.25, lambda: tell("lps_bolus", 1, initial=(("suppression", 1.2),), until=24.0).peak("tnf") / _lps(2).peak("tnf"), "endotoxin tolerance"),
     P("tocilizumab", "CAR-T, gain 1, at 191 h: rise of measured IL-6 within a day", "fold", 2, 5, lambda: max(_blocked().at(t) for t in np.linspace(191, 215, 49)) / _blocked().at(191), "Nishimoto 2008"),
     P("tocilizumab", "CRP 48 h later, relative to its start", "1", 0, 0.5, lambda: _blocked().at(239, "crp") / _blocked().at(191, "crp"), "Nishimoto 2008"),

@@ -5,7 +5,6 @@ import json
 import time
 from pathlib import Path
 
-import equinox as eqx
 import jax
 import numpy as np
 import pandas as pd
@@ -88,7 +87,7 @@ def _horizon(cfg: DictConfig, story: Scenario, data: ci.Observations | None) -> 
 def _read(model: Model, trajectory: Trajectory, story: Scenario) -> pd.DataFrame:
     """The read-outs over time: those of the clinic for the network, the analytes for other models."""
     if isinstance(model, Network):
-        found = eqx.filter_jit(readouts)(model, trajectory.times, trajectory.states, story.doses)
+        found = readouts(model, trajectory.times, trajectory.states, story.doses)
     else:
         found = trajectory.observe(model)
     return pd.DataFrame({"time_h": trajectory.times} | {name: np.asarray(x) for name, x in found.items()})

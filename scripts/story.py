@@ -4,13 +4,12 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from cytostorm.models import Network, Treatment, Trigger, simulate, stage
-from cytostorm.models.outcome import doubling_time, peak, time_above
+from cytostorm.models.outcome import area, doubling_time, peak, time_above
 from cytostorm.models.readout import readouts
 
 from .compose import build, composed
@@ -54,16 +53,18 @@ class Story:
 
     def area(self, name: str) -> float:
         """The area under the curve [unit x h]."""
-        return float(np.trapezoid(self[name], self.times))
+        return area(self.times, self[name])
 
 
 @functools.cache
-def _trigger(name: str) -> Trigger:
+def named_trigger(name: str) -> Trigger:
+    """A trigger of the configuration, for the network."""
     return build(composed("simulate", [f"trigger={name}", "model=network"]).trigger)
 
 
 @functools.cache
-def _courses(name: str) -> Mapping:
+def named_courses(name: str) -> Mapping:
+    """The courses of a treatment of the configuration."""
     return build(composed("simulate", [f"treatment={name}"]).treatment).courses
 
 
@@ -84,12 +85,12 @@ def tell(
     `course` is one more course of a drug, `initial` and `changes` override the trigger's initial values and parameters
     of the host, `dose` multiplies the doses of the trigger. Raises `ArithmeticError` if the solve fails.
     """
-    found = _trigger(trigger)
+    found = named_trigger(trigger)
     doses = {name: {**record, "amount": dose * record["amount"]} for name, record in found.doses.items()}
     changed = Trigger(
         doses, found.stimulus, {**found.initial, **dict(initial)}, {**found.parameters, **dict(changes)}, found.horizon_h
     )
-    courses = {name: entry for drug in drugs for name, entry in _courses(drug).items()}
+    courses = {name: entry for drug in drugs for name, entry in named_courses(drug).items()}
     treatment = Treatment(start, **courses, **({"more": dict(course)} if course else {}))
     model, scenario = stage(Network(k_fb=jnp.asarray(float(gain))), changed, treatment)
     times = np.linspace(0, until or found.horizon_h or 24.0, NUM_TIMES)
@@ -97,5 +98,5 @@ def tell(
     if not trajectory.okay:
         raise ArithmeticError(f"{trigger} at gain {gain} under {drugs} did not solve")
     curves = {state.name: np.asarray(trajectory.states)[:, i] for i, state in enumerate(model.states)}
-    read = eqx.filter_jit(readouts)(model, trajectory.times, trajectory.states, scenario.doses)
+    read = readouts(model, trajectory.times, trajectory.states, scenario.doses)
     return Story(times, curves | {name: np.asarray(values) for name, values in read.items()})

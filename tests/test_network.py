@@ -15,21 +15,19 @@ from cytostorm.models.effects import effects
 from cytostorm.models.readout import grade, readouts
 from cytostorm.models.stability import Surroundings, critical_gain, equilibrium
 from cytostorm.scripts.compose import build, composed
+from cytostorm.scripts.story import named_courses, named_trigger
 
 TRIGGERS = ["lps_bolus", "lps_infusion", "bacterial", "viral", "cart", "antibody", "mas", "fhlh"]
 TREATMENTS = sorted(path.stem for path in (ROOT / "configs" / "treatment").glob("*.yaml"))
 
 
 def trigger(name: str, **initial: float) -> Trigger:
-    found = build(composed("simulate", [f"trigger={name}", "model=network"]).trigger)
+    found = named_trigger(name)
     return Trigger(found.doses, found.stimulus, {**found.initial, **initial}, found.parameters, found.horizon_h)
 
 
 def treatment(*names: str, start_h: float = 0.0) -> Treatment:
-    courses = {}
-    for name in names:
-        config = build(composed("simulate", [f"treatment={name}"]).treatment)
-        courses |= config.courses
+    courses = {course: entry for name in names for course, entry in named_courses(name).items()}
     return Treatment(start_h, **courses)
 
 
