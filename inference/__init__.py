@@ -1,5 +1,8 @@
 """Bayesian inference for cytokine models: observations, priors, noise, problem, sampler, posterior, report."""
 
+# Loads NumPyro: ArviZ, imported before, leaves a lazy stand-in that breaks the import of its submodules.
+from numpyro import __version__ as _numpyro  # noqa: F401
+
 from .blocks import Blocks as Blocks
 from .blocks import Interrupted as Interrupted
 from .noise import LogNormal as LogNormal

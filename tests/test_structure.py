@@ -123,6 +123,11 @@ def test_no_module_reads_the_environment_but_scripts():
             assert not re.search(r"\b(environ|getenv)\b", path.read_text()), path
 
 
+def test_arviz_may_be_imported_first():
+    program = "import arviz, cytostorm.inference, numpyro.distributions as d; assert d.distribution"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
 def test_files_stay_small():
     for package in MAY_IMPORT:
         for path in (ROOT / package).glob("*.py"):
