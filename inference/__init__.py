@@ -3,8 +3,6 @@
 # Loads NumPyro: ArviZ, imported before, leaves a lazy stand-in that breaks the import of its submodules.
 from numpyro import __version__ as _numpyro  # noqa: F401
 
-from .blocks import Blocks as Blocks
-from .blocks import Interrupted as Interrupted
 from .noise import LogNormal as LogNormal
 from .noise import Noise as Noise
 from .observations import Observations as Observations
@@ -15,9 +13,20 @@ from .posterior import save as save
 from .prior import Prior as Prior
 from .prior import Priors as Priors
 from .problem import Problem as Problem
-from .sampler import NUTS as NUTS
-from .sampler import Draws as Draws
-from .starts import NoStart as NoStart
+from .samplers import NUTS as NUTS
+from .samplers import SMC as SMC
+from .samplers import SVI as SVI
+from .samplers import Blocks as Blocks
+from .samplers import ChEES as ChEES
+from .samplers import Density as Density
+from .samplers import Draws as Draws
+from .samplers import Interrupted as Interrupted
+from .samplers import Laplace as Laplace
+from .samplers import NoStart as NoStart
+from .samplers import Pathfinder as Pathfinder
+from .samplers import Sampler as Sampler
+from .samplers import Starting as Starting
+from .samplers import Starts as Starts
 from .summary import fitted as fitted
 from .summary import summary as summary
 from .synthetic import Synthetic as Synthetic

@@ -3,8 +3,6 @@
 from contextlib import AbstractContextManager
 from typing import Any
 
-import arviz_plots as azp
-import arviz_stats as azs
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -137,7 +135,7 @@ def bifurcation(curves: dict[str, tuple[np.ndarray, np.ndarray]], gain: float) -
         ax.set(
             xscale="log", yscale="log", xlim=(0.3, 20), xlabel="feedback gain [1/h]", ylabel="IL-6 at equilibrium [pg/mL]"
         )
-        _plain(ax.xaxis, 20.0)
+        plain_ticks(ax.xaxis, 20.0)
         ax.legend(fontsize=8.5, loc="center left")
     return figure
 
@@ -181,7 +179,7 @@ def prior_posterior(tree: xr.DataTree, table: pd.DataFrame, truth: dict[str, flo
             row = table.loc[name]
             ax.set_title(f"contraction {row['contraction']:.2f}, {row['taught']}", fontsize=8.5)
             ax.set(xscale="log", yticks=[], ylim=(0, None), xlabel=_label(a))
-            _plain(ax.xaxis, np.exp(6.4 * sd))
+            plain_ticks(ax.xaxis, np.exp(6.4 * sd))
             ax.spines["left"].set_visible(False)
         axes.flat[0].legend(fontsize=8, loc="upper left", handlelength=1)
     return figure
@@ -206,8 +204,8 @@ def pair(tree: xr.DataTree, truth: dict[str, float] | None = None) -> Figure | N
         ax.plot(x, y, ".", ms=2, color=BLUE, alpha=0.25, label="posterior")
         ax.axvline(critical, color=ORANGE, lw=1.2, ls="--")
         ax.set(xscale="log", yscale="log", xlabel=_label(posterior["gamma"].attrs), ylabel=_label(posterior["k_l"].attrs))
-        _plain(ax.xaxis, 100.0)
-        _plain(ax.yaxis, 100.0)
+        plain_ticks(ax.xaxis, 100.0)
+        plain_ticks(ax.yaxis, 100.0)
         ax.text(critical * 1.05, ax.get_ylim()[0] * 1.15, "storm state exists →", color=ORANGE, fontsize=8.5)
         if truth and {"gamma", "k_l"} <= truth.keys():
             ax.plot(truth["gamma"], truth["k_l"], "*", ms=12, color=ORANGE, mec="white", label="truth")
@@ -229,59 +227,12 @@ def pair(tree: xr.DataTree, truth: dict[str, float] | None = None) -> Figure | N
     return figure
 
 
-def predictive(table: pd.DataFrame, data: Observations) -> Figure:
-    """Posterior predictive check: every reading relative to its predicted median, with 50 and 90 % intervals."""
-    at = np.arange(len(table))
-    ratio = {name: table[name] / table["predicted"] for name in ("q5", "q25", "q75", "q95", "value")}
-    with styled():
-        figure, ax = plt.subplots(figsize=(max(5.5, 0.32 * len(table) + 1.5), 3.4))
-        ax.vlines(at, ratio["q5"], ratio["q95"], color=BLUE, alpha=0.35, lw=5, label="predicted 90 %")
-        ax.vlines(at, ratio["q25"], ratio["q75"], color=BLUE, alpha=0.75, lw=5, label="predicted 50 %")
-        ax.axhline(1, color=GREY, lw=0.8, zorder=0)
-        inside = table["inside_90"].to_numpy(bool)
-        censored = data.cens != 0
-        for rows, marker, color, label in (
-            (inside & ~censored, "o", INK, "reading"),
-            (~inside & ~censored, "X", ORANGE, "reading outside 90 %"),
-            (censored, "v", ORANGE, "censored at its limit"),
-        ):
-            if rows.any():
-                ax.plot(at[rows], ratio["value"][rows], marker, ms=6, color=color, mec="white", ls="", label=label)
-        several = len(set(data.analyte)) > 1
-        labels = [f"{t:g}" + (f" {a}" if several else "") for t, a in zip(table["time_h"], table["analyte"], strict=True)]
-        ax.set_xticks(at, labels, fontsize=8, rotation=90 if several or len(at) > 25 else 0)
-        ax.set(yscale="log", xlabel="time [h]", ylabel="reading / predicted median")
-        _plain(ax.yaxis, ax.get_ylim()[1] / ax.get_ylim()[0])
-        ax.legend(fontsize=8.5, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
-    return figure
-
-
-def ranks(tree: xr.DataTree) -> Figure:
-    """Rank plots: chains that sample one distribution keep their ECDF differences inside the band.
-
-    Draws are thinned to about their effective number first: the band is that of independent draws.
-    """
-    posterior = tree["posterior"].to_dataset()
-    sampled = [name for name in posterior.data_vars if "prior_log_sd" in posterior[name].attrs]
-    effective = min(float(x) for x in azs.ess(posterior[sampled], method="bulk").data_vars.values())
-    total = posterior.sizes["chain"] * posterior.sizes["draw"]
-    thinned = posterior[sampled].isel(draw=slice(None, None, max(1, round(total / effective))))
-    with styled():
-        collection = azp.plot_rank(
-            xr.DataTree.from_dict({"posterior": thinned}),
-            col_wrap=4,
-            figure_kwargs={"figsize": (10.5, 2.4 * -(-len(sampled) // 4)), "sharex": True},
-            visuals={"remove_axis": False, "xlabel": False},
-        )
-        return collection.viz["figure"].item()
-
-
 def _label(attributes: dict) -> str:
     unit = attributes["units"]
     return f"${attributes['symbol']}$" + ("" if unit == "1" else f" [{unit}]")
 
 
-def _plain(axis: Axis, ratio: float) -> None:
+def plain_ticks(axis: Axis, ratio: float) -> None:
     """Plain numbers on a logarithmic axis that spans this ratio: the fewer decades, the more ticks."""
     subs = (1, 1.25, 1.5, 2, 3, 4, 5, 6, 8) if ratio < 5 else (1, 2, 5) if ratio < 50 else (1,)
     axis.set_major_locator(LogLocator(subs=subs))

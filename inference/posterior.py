@@ -15,7 +15,7 @@ from cytostorm.models import derivations
 from .analyte import UNITS
 from .predictive import Prediction, predict
 from .problem import Problem
-from .sampler import Draws
+from .samplers import Draws, Starts
 
 NUM_PRIOR = 1000
 NUM_CURVES = 1000
@@ -79,9 +79,27 @@ def assemble(problem: Problem, draws: Draws, key: PRNGKeyArray) -> xr.DataTree:
             )
         )
     tree["prior"].attrs["num_failed"] = int((~okay).sum())
-    tree["sample_stats"].attrs["failed_share"] = [float(x) for x in draws.failed_share]
+    tree["sample_stats"].attrs |= {"failed_share": [float(x) for x in draws.failed_share], **draws.facts}
+    if draws.superchain is not None:
+        tree["sample_stats"].attrs["superchain"] = list(draws.superchain)
+    if len(draws.starts.climbs):
+        tree["starts"] = _starts(draws.starts, list(problem.sampled))
     _describe(tree, problem)
     return tree
+
+
+def _starts(starts: Starts, names: list[str]) -> xr.Dataset:
+    """The climbs before sampling, the modes they reached, and the mass of each by Laplace's approximation."""
+    return xr.Dataset(
+        {
+            "before": ("climb", starts.climbs[:, 0]),
+            "after": ("climb", starts.climbs[:, 1]),
+            "mode": ("climb", starts.mode),
+            "weight": ("peak", starts.weight),
+            "position": (("peak", "parameter"), np.exp(starts.modes)),
+        },
+        coords={"parameter": names},
+    )
 
 
 def save(tree: xr.DataTree, path: Path) -> None:

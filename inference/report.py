@@ -12,7 +12,7 @@ import xarray as xr
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from . import figures
+from . import checks, figures
 from .observations import Observations
 from .summary import lesson, plain, recovery
 from .verdict import Verdict
@@ -22,6 +22,7 @@ CAPTIONS = {
     "prior_posterior": "What the data taught: the posterior of every sampled parameter against its prior (log scale).",
     "pair": "Feedback gain and IL-6 clearance together. Right of the dashed line, the critical gain, storms exist.",
     "predictive": "Posterior predictive check: each reading relative to its predicted median.",
+    "starts": "The climbs that found the modes: energy (minus log-density) before and after each, sorted, by mode.",
     "ranks": "Rank plots: where chains agree, differences of rank ECDFs are noise; p below 0.01 would flag a parameter.",
 }
 
@@ -41,8 +42,9 @@ def write(
         "trajectories": figures.trajectories(tree, data),
         "prior_posterior": figures.prior_posterior(tree, table, truth),
         "pair": figures.pair(tree, truth),
-        "predictive": figures.predictive(readings, data),
-        "ranks": figures.ranks(tree),
+        "predictive": checks.predictive(readings, data),
+        "ranks": checks.ranks(tree) if verdict.pareto_k is None else None,
+        "starts": checks.waterfall(tree),
     }
     shown = []
     for name, figure in drawn.items():
@@ -58,6 +60,7 @@ def write(
     environment.filters["plain"] = plain
     text = environment.from_string(template.read_text()).render(
         verdict=verdict,
+        facts=verdict.facts,
         lessons=lesson(table),
         figures=shown,
         table=table.reset_index().to_dict("records"),

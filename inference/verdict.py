@@ -8,6 +8,7 @@ from pydantic import BaseModel
 RHAT = 1.01  # Vehtari et al., Bayesian Analysis 2021;16:667
 ESS = 400.0  # 100 per chain at four chains, ibid.
 BFMI = 0.3  # Betancourt, arXiv:1604.00695
+PARETO_K = 0.7  # Vehtari et al., J Mach Learn Res 2024;25:72
 FAILED = 0.01
 FAILED_IN_CHAIN = 0.05
 
@@ -18,8 +19,9 @@ class Verdict(BaseModel):
     rhat_max: float
     ess_bulk_min: float
     ess_tail_min: float
-    num_divergences: int
-    bfmi_min: float
+    num_divergences: int | None
+    bfmi_min: float | None
+    pareto_k: float | None = None
     num_solves: int
     num_failed_solves: int
     failed_share_max: float = 0.0
@@ -35,35 +37,55 @@ class Verdict(BaseModel):
 
     def __str__(self) -> str:
         head = "PASS" if self.passed else "FAIL: do not use this posterior"
-        facts = (
-            f"R-hat <= {self.rhat_max:.4f}, bulk ESS >= {self.ess_bulk_min:.0f}, tail ESS >= {self.ess_tail_min:.0f},"
-            f" {self.num_divergences} divergences, E-BFMI >= {self.bfmi_min:.2f},"
-            f" {self.num_failed_solves} of {self.num_solves} solves failed and were rejected"
-        )
-        return "\n".join([f"{head} ({facts})", *(f"  - {reason}" for reason in self.reasons)])
+        return "\n".join([f"{head} ({self.facts})", *(f"  - {reason}" for reason in self.reasons)])
+
+    @property
+    def facts(self) -> str:
+        """What was checked, in a line."""
+        facts = [f"R-hat <= {self.rhat_max:.4f}, bulk ESS >= {self.ess_bulk_min:.0f}, tail ESS >= {self.ess_tail_min:.0f}"]
+        if self.num_divergences is not None:
+            facts.append(f"{self.num_divergences} divergences")
+        if self.bfmi_min is not None:
+            facts.append(f"E-BFMI >= {self.bfmi_min:.2f}")
+        if self.pareto_k is not None:
+            facts.append(f"Pareto k {self.pareto_k:.2f}")
+        facts.append(f"{self.num_failed_solves} of {self.num_solves} solves failed and were rejected")
+        return ", ".join(facts)
 
 
 def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict:
-    """The verdict on a posterior: R-hat, bulk and tail ESS, divergences, E-BFMI, failed solves."""
-    posterior = tree["posterior"].to_dataset()
+    """The verdict on a posterior: R-hat, bulk and tail ESS, failed solves, and what its sampler tells beside the draws.
+
+    Chains that started in groups are judged by nested R-hat.
+    """
+    posterior, stats = tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset()
 
     def extreme(result: xr.Dataset, pick) -> float:
         values = np.array([float(result[name]) for name in result.data_vars])
         return float(pick(values)) if np.isfinite(values).all() else float("nan")
 
-    rhat = extreme(azs.rhat(posterior), np.max)
+    groups = stats.attrs.get("superchain")
+    rhat = extreme(azs.rhat(posterior) if groups is None else azs.rhat_nested(posterior, superchain_ids=groups), np.max)
     bulk = extreme(azs.ess(posterior, method="bulk"), np.min)
     tail = extreme(azs.ess(posterior, method="tail"), np.min)
-    bfmi = float(np.min(azs.bfmi(tree["sample_stats"]["energy"].values)))
-    divergences = int(np.sum(tree["sample_stats"].to_dataset()["diverging"].values))
-    share = float(np.max(tree["sample_stats"].attrs.get("failed_share", 0.0)))
+    bfmi = float(np.min(azs.bfmi(stats["energy"].values))) if "energy" in stats else None
+    divergences = int(np.sum(stats["diverging"].values)) if "diverging" in stats else None
+    shape = stats.attrs.get("pareto_k")
+    share = float(np.max(stats.attrs.get("failed_share", 0.0)))
     # Each check is written so that a value that is not a number fails it.
     checks = [
         (rhat < RHAT, f"R-hat {rhat:.3f} is not below {RHAT}: chains disagree; draw more, or look for several modes"),
         (bulk > ESS, f"bulk ESS {bulk:.0f} is not above {ESS:.0f}: draw more"),
         (tail > ESS, f"tail ESS {tail:.0f} is not above {ESS:.0f}: draw more"),
-        (divergences == 0, f"{divergences} divergences: raise `sampler.target_accept` or narrow the priors"),
-        (bfmi > BFMI, f"E-BFMI {bfmi:.2f} is not above {BFMI}: heavy tails; reparametrise or narrow the priors"),
+        (not divergences, f"{divergences} divergences: raise `sampler.target_accept` or narrow the priors"),
+        (
+            bfmi is None or bfmi > BFMI,
+            f"E-BFMI {bfmi or 0:.2f} is not above {BFMI}: heavy tails; reparametrise or narrow the priors",
+        ),
+        (
+            shape is None or shape <= PARETO_K,
+            f"Pareto k {shape or 0:.2f} is above {PARETO_K}: the approximation misses the posterior; use sampler=nuts",
+        ),
         (
             num_failed_solves <= FAILED * num_solves,
             f"{num_failed_solves} of {num_solves} solves failed, more than {FAILED:.0%}:"
@@ -81,6 +103,7 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
         ess_tail_min=tail,
         num_divergences=divergences,
         bfmi_min=bfmi,
+        pareto_k=shape,
         num_solves=num_solves,
         num_failed_solves=num_failed_solves,
         failed_share_max=share,

@@ -55,6 +55,8 @@ def main(cfg: DictConfig, folder: Path) -> int:
         recovered = recovery(table, truth)
         recovered.to_csv(folder / "recovery.csv")
         console.print(recovered.to_string(float_format="{:.3g}".format), highlight=False)
+    for line in remarks(draws):
+        console.print(line, highlight=False)
     console.print(str(verdict), style="bold green" if verdict else "bold red", highlight=False)
 
     if cfg.report:
@@ -73,8 +75,10 @@ def main(cfg: DictConfig, folder: Path) -> int:
         seconds={name: round(value, 3) for name, value in seconds.items()},
         num_solves=draws.num_solves,
         num_failed_solves=draws.num_failed,
-        num_screened=draws.num_screened,
-        num_screened_failed=draws.num_screened_failed,
+        num_screened=draws.starts.num_screened,
+        num_screened_failed=draws.starts.num_failed,
+        facts=draws.facts,
+        modes=[round(float(x), 4) for x in draws.starts.weight],
         verdict=verdict,
         passed=verdict.passed,
     )
@@ -99,7 +103,7 @@ def _until_terminated(blocks: ci.Blocks) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def prepare(cfg: DictConfig) -> tuple[ci.Problem, ci.NUTS, dict[str, float]]:
+def prepare(cfg: DictConfig) -> tuple[ci.Problem, ci.Sampler, dict[str, float]]:
     """The problem, the sampler and the truth (empty unless the data are synthetic) of a configuration."""
     model, story, solver = world(cfg)
     data, priors = build(cfg.data), build(cfg.prior)
@@ -120,6 +124,18 @@ def world(cfg: DictConfig) -> tuple:
     with blame():
         model, story = stage(build(cfg.model), build(cfg.trigger), build(cfg.treatment))
     return model, story, build(cfg.solver)
+
+
+def remarks(draws: ci.Draws) -> list[str]:
+    """What a sampler tells beside its draws, in words: modes, evidence."""
+    lines = []
+    if len(draws.starts.weight) > 1:
+        shares = ", ".join(f"{x:.1%}" for x in draws.starts.weight)
+        lines.append(f"{len(draws.starts.weight)} modes were found; masses by Laplace's approximation: {shares}")
+    if "log_evidence" in draws.facts:
+        error = draws.facts.get("log_evidence_se", float("nan"))
+        lines.append(f"log evidence {draws.facts['log_evidence']:.2f}, standard error {error:.2f}")
+    return lines
 
 
 def show(table: pd.DataFrame) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from catalogue import Blowup, KnownNoise, readings
 
-from cytostorm.inference import NUTS, Blocks, Interrupted, Priors, Problem, load
+from cytostorm.inference import NUTS, Blocks, Interrupted, Priors, Problem, Starting, load
 from cytostorm.models import Scenario, Solver
 from cytostorm.scripts.cli import run
 
 KEY = jax.random.PRNGKey(3)
-SAMPLER = NUTS(num_warmup=60, num_draws=60, num_chains=2, num_screened=32, block=20)
+SAMPLER = NUTS(num_warmup=60, num_draws=60, num_chains=2, start=Starting(num_screened=32), block=20)
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +38,10 @@ def same(one, other):
     for name, x in one.stats.items():
         np.testing.assert_array_equal(x, other.stats[name])
     np.testing.assert_array_equal(one.failed_share, other.failed_share)
-    assert (one.num_solves, one.num_failed, one.num_screened_failed) == (
+    assert (one.num_solves, one.num_failed, one.starts.num_failed) == (
         other.num_solves,
         other.num_failed,
-        other.num_screened_failed,
+        other.starts.num_failed,
     )
 
 
@@ -68,7 +68,7 @@ def test_what_is_lost_or_damaged_is_sampled_again_to_the_bit(problem, whole, tmp
     assert whole.num_failed > 0
     same(whole, SAMPLER.sample(problem, KEY, blocks=Blocks(tmp_path / "b")))
     files = sorted((tmp_path / "b").glob("*.block"))
-    assert len(files) == 2 * 7
+    assert len(files) == 1 + 2 * 7
     for path in files[3:7]:
         path.unlink()
     files[-1].write_bytes(b"damaged")
@@ -79,7 +79,7 @@ def test_what_is_lost_or_damaged_is_sampled_again_to_the_bit(problem, whole, tmp
 
 @pytest.mark.parametrize("chains", ["threads", "vectorized"])
 def test_an_interrupted_run_continues_to_the_bit(problem, tmp_path, chains):
-    sampler = NUTS(num_warmup=60, num_draws=60, num_chains=2, num_screened=32, block=20, chains=chains)
+    sampler = NUTS(num_warmup=60, num_draws=60, num_chains=2, start=Starting(num_screened=32), block=20, chains=chains)
     expected = sampler.sample(problem, KEY)
     blocks = Blocks(tmp_path / "b")
 

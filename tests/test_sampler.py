@@ -1,19 +1,19 @@
 """Sampling: a posterior with a closed form, starts, failures as data, repeatability."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from catalogue import Blowup, KnownNoise, Level, readings
 from numpyro.diagnostics import effective_sample_size
 from scipy import stats
 
-from cytostorm.inference import NUTS, NoStart, Priors, Problem
-from cytostorm.inference.sampler import _potential
-from cytostorm.inference.starts import METHODS, starts
+from cytostorm.inference import NUTS, Blocks, Density, NoStart, Priors, Problem, Starting
+from cytostorm.inference.samplers.starts import METHODS
 from cytostorm.models import Scenario, Solver
 
 KEY = jax.random.PRNGKey(7)
-SMALL = NUTS(num_warmup=300, num_draws=1000, num_chains=2, num_screened=32)
+SMALL = NUTS(num_warmup=300, num_draws=1000, num_chains=2, start=Starting(num_screened=32))
 VALUES = [1.3, 2.2, 0.9, 1.8]
 WIDE = Priors(w={"median": 1.0, "fold": 5})
 
@@ -54,7 +54,7 @@ def test_one_seed_gives_the_same_draws_again(conjugate, draws):
 
 def test_vectorized_chains_sample_the_same_posterior(conjugate):
     log_w = np.log(
-        NUTS(num_warmup=300, num_draws=600, num_chains=3, num_screened=32, chains="vectorized")
+        NUTS(num_warmup=300, num_draws=600, num_chains=3, start=Starting(num_screened=32), chains="vectorized")
         .sample(conjugate, KEY)
         .values["w"]
     )
@@ -74,7 +74,7 @@ def test_statistics_have_arviz_names_and_shapes(draws):
 
 def test_progress_reaches_its_total(conjugate):
     heard = []
-    NUTS(num_warmup=20, num_draws=25, num_chains=2, num_screened=8, block=10).sample(
+    NUTS(num_warmup=20, num_draws=25, num_chains=2, start=Starting(num_screened=8), block=10).sample(
         conjugate, KEY, lambda *x: heard.append(x)
     )
     assert heard[-1] == (90, 90)
@@ -91,11 +91,11 @@ def test_failed_solves_are_rejected_and_counted():
         KnownNoise(),
         Solver(max_steps=200),
     )
-    draws = NUTS(num_warmup=150, num_draws=150, num_chains=2, num_screened=64).sample(problem, KEY)
+    draws = NUTS(num_warmup=150, num_draws=150, num_chains=2, start=Starting(num_screened=64)).sample(problem, KEY)
     assert np.all(draws.values["w"] < 1.15)
     assert np.all(np.isfinite(draws.values["w"]))
-    assert 0 < draws.num_screened_failed < 65
-    assert draws.num_failed > draws.num_screened_failed
+    assert 0 < draws.starts.num_failed < 65
+    assert draws.num_failed > draws.starts.num_failed
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -108,10 +108,10 @@ def test_every_start_has_finite_density(method):
         KnownNoise(),
         Solver(max_steps=200),
     )
-    potential = _potential(problem)
-    begun = starts(problem, potential, KEY, 3, method, 40)
-    energy = jax.vmap(potential)(begun.position)
-    assert begun.position["w"].shape == (3,)
+    density = Density(problem)
+    begun = Starting(method, num_screened=40, num_climbs=6).find(density, KEY, 3, Blocks())
+    energy = jax.vmap(lambda x: density.energy(x, jnp.array(-1)))(jnp.asarray(begun.position))
+    assert begun.position.shape == (3, 1)
     assert np.all(np.isfinite(energy))
     assert begun.num_failed > 0
     if method == "map":
@@ -129,7 +129,6 @@ def test_no_solvable_draw_is_a_clear_error(conjugate):
     [
         ({"num_draws": 0}, "`num_draws` is 0"),
         ({"target_accept": 1.0}, "`target_accept` is 1.0"),
-        ({"start": "zero"}, "`start` is 'zero'; choose from: screened, median, map"),
         ({"chains": "parallel"}, "`chains` is 'parallel'; choose from: threads, vectorized"),
     ],
 )

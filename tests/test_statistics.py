@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from numpyro.infer.util import log_density, potential_energy
 from scipy import stats
 
-from cytostorm.inference import LogNormal, Prior, Priors, Problem, bundled
+from cytostorm.inference import Density, LogNormal, Prior, Priors, Problem, bundled
 from cytostorm.inference.observations import Observations
-from cytostorm.inference.sampler import _potential
 from cytostorm.models import Minimal, Scenario, Solver, bolus
 
 KEY = jax.random.PRNGKey(0)
@@ -140,16 +139,16 @@ def test_no_proposal_however_adverse_gives_a_number_that_is_none(problem):
     adverse = rng.choice([np.inf, -np.inf, np.nan, 1e308, -1e308, 0.0], shape)
     points = np.where(rng.random(shape) < 0.05, adverse, points)
     limited = Problem(problem.model, problem.scenario, problem.data, DEFAULT, solver=Solver(max_steps=300))
-    both = jax.jit(lambda z: jax.lax.map(jax.value_and_grad(_potential(limited)), z, batch_size=64))
-    names = list(limited.sampled)
-    columns = np.concatenate([points, rng.standard_normal((shape[0], len(names) - len(DEFAULT)))], axis=1)
-    values, slopes = both({name: jnp.asarray(columns[:, i]) for i, name in enumerate(names)})
+    density = Density(limited, block=64)
+    both = jax.jit(jax.vmap(jax.value_and_grad(lambda x: density.energy(x, jnp.array(-1)))))
+    spare = len(limited.sampled) - len(DEFAULT)
+    values, slopes = both(jnp.asarray(np.concatenate([points, rng.standard_normal((shape[0], spare))], axis=1)))
     finite = np.isfinite(values)
     assert 500 < finite.sum() < 9500
     assert np.all(values[~finite] == np.inf)
-    for slope in slopes.values():
-        assert np.all(np.isfinite(slope))
-        assert np.all(slope[~finite] == 0)
+    assert np.all(np.isfinite(slopes))
+    assert np.all(slopes[~finite] == 0)
+    assert density.failures[-1] == (~finite).sum()
 
 
 def test_batched_potential_and_gradient_equal_the_loop(problem):

@@ -43,8 +43,11 @@ class Blocks:
             os.fsync(file.fileno())
         hidden.replace(path)
 
-    def read(self, chain: int, number: int, mould: Callable[[], Any]) -> Any | None:
-        """Block `number` of a chain in the structure of what `mould` returns; None if there is none that is whole."""
+    def read(self, chain: int, number: int, mould: Callable[[], Any] | None = None) -> Any | None:
+        """Block `number` of a chain in the structure of what `mould` returns; None if there is none that is whole.
+
+        Without `mould`, the list of its arrays.
+        """
         if self.folder is None or not (path := self._path(chain, number)).is_file():
             return None
         text = path.read_bytes()
@@ -52,6 +55,8 @@ class Blocks:
             return None
         with np.load(io.BytesIO(text[32:])) as arrays:
             leaves = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
+        if mould is None:
+            return leaves
         like = mould()
         shapes = [(np.shape(leaf), np.result_type(leaf)) for leaf in jax.tree.leaves(like)]
         if shapes != [(leaf.shape, leaf.dtype) for leaf in leaves]:

@@ -1,0 +1,16 @@
+"""Samplers: a problem in, draws out; all on one compiled log-density."""
+
+from .approximation import SVI as SVI
+from .approximation import Laplace as Laplace
+from .approximation import Pathfinder as Pathfinder
+from .blocks import Blocks as Blocks
+from .blocks import Interrupted as Interrupted
+from .chees import ChEES as ChEES
+from .density import Density as Density
+from .draws import Draws as Draws
+from .draws import Sampler as Sampler
+from .nuts import NUTS as NUTS
+from .smc import SMC as SMC
+from .starts import NoStart as NoStart
+from .starts import Starting as Starting
+from .starts import Starts as Starts

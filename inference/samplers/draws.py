@@ -1,0 +1,82 @@
+"""What every sampler returns: draws, what a diagnostician asks of them, and what it cost."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from ..problem import Problem
+from .blocks import Blocks
+from .density import Density
+from .starts import Starts
+
+type Report = Callable[[int, int], None]
+
+
+class Draws(eqx.Module):
+    """Draws of every sampled parameter, statistics of every draw, and counts over the whole run.
+
+    `stats` and `warmup_stats` follow ArviZ's names. `num_solves` counts the solves of the whole run and `num_failed`
+    those among them that failed and were rejected; `failed_share` is their share in each chain after warm-up.
+    `superchain` groups the chains that started together. `facts` are single numbers that a method gives beside its
+    draws: `log_evidence`, `pareto_k`.
+    """
+
+    values: dict[str, Float[np.ndarray, "chain draw"]]
+    stats: dict[str, Any]
+    warmup_stats: dict[str, Any]
+    starts: Starts
+    num_solves: int
+    num_failed: int
+    failed_share: Float[np.ndarray, " chain"]
+    seconds: dict[str, float]
+    superchain: tuple[int, ...] | None = None
+    facts: dict[str, float] = eqx.field(default_factory=dict)
+
+
+class Sampler(Protocol):
+    """What turns a problem into draws."""
+
+    def sample(self, problem: Problem, key: PRNGKeyArray, report: Report = ..., blocks: Blocks | None = None) -> Draws:
+        """Draws of the posterior of `problem`; `report(done, total)` hears of progress.
+
+        With `blocks`, what is finished is on disk, and a run that was killed continues from there: its draws are those
+        of a run that was not. Raises `NoStart` if no starting point can be solved, `Interrupted` if `blocks.stop` was
+        set.
+        """
+        ...
+
+
+class Track:
+    """One chain, or one ensemble, on its way through blocks that are on disk as soon as they are finished.
+
+    `chains` are those that it carries; their failures are kept with each block.
+    """
+
+    def __init__(self, index: int, chains: slice, density: Density, blocks: Blocks):
+        self.index, self.chains, self._density, self._blocks = index, chains, density, blocks
+
+    def block(self, number: int, compute: Callable[[], Any], like: Callable[[], Any]) -> Any | None:
+        """Block `number`, from disk or computed; None if it is not there and sampling was asked to stop.
+
+        `like` returns the shapes of what `compute` returns.
+        """
+        failures = self._density.failures
+        found = self._blocks.read(self.index, number, lambda: (like(), failures[self.chains]))
+        if found is not None:
+            failures[self.chains] = found[1]
+            return found[0]
+        if self._blocks.stop:
+            return None
+        content = jax.device_get(compute())
+        jax.effects_barrier()
+        self._blocks.write(self.index, number, (content, failures[self.chains]))
+        return content
+
+
+def sizes(number: int, block: int) -> list[int]:
+    """The lengths of the blocks of a number of iterations."""
+    return [block] * (number // block) + ([number % block] if number % block else [])

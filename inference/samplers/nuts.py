@@ -1,0 +1,180 @@
+"""The no-U-turn sampler."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+from numpyro.infer.hmc import hmc
+
+from ..problem import Problem
+from .blocks import Blocks, Interrupted
+from .density import Density
+from .draws import Draws, Report, Track, sizes
+from .starts import Starting, Starts
+
+CHAINS = ("threads", "vectorized")
+
+
+class NUTS(eqx.Module):
+    """The no-U-turn sampler of NumPyro (Hoffman and Gelman, J Mach Learn Res 2014;15:1593), run in blocks.
+
+    Chains run in `threads`, one compiled program for all, or `vectorized` in lock-step (for a GPU).
+    """
+
+    num_warmup: int = eqx.field(default=500, static=True)
+    num_draws: int = eqx.field(default=1000, static=True)
+    num_chains: int = eqx.field(default=4, static=True)
+    target_accept: float = eqx.field(default=0.9, static=True)
+    max_tree_depth: int = eqx.field(default=10, static=True)
+    dense_mass: bool = eqx.field(default=True, static=True)
+    start: Starting = Starting()
+    chains: str = eqx.field(default="threads", static=True)
+    block: int = eqx.field(default=50, static=True)
+
+    def __check_init__(self) -> None:
+        for name in ("num_warmup", "num_draws", "num_chains", "max_tree_depth", "block"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` is {getattr(self, name)}; give 1 or more")
+        if not 0 < self.target_accept < 1:
+            raise ValueError(f"`target_accept` is {self.target_accept}; give a number between 0 and 1")
+        if self.chains not in CHAINS:
+            raise ValueError(f"`chains` is {self.chains!r}; choose from: {', '.join(CHAINS)}")
+
+    def sample(
+        self,
+        problem: Problem,
+        key: PRNGKeyArray,
+        report: Report = lambda done, total: None,
+        blocks: Blocks | None = None,
+    ) -> Draws:
+        """Sample the posterior of `problem`; `report(done, total)` hears of progress in iterations.
+
+        With `blocks`, every block of every chain is on disk as soon as it is finished, and a run that was killed
+        continues from there: its draws are those of a run that was not.
+
+        Raises `NoStart` if no starting point can be solved, `Interrupted` if `blocks.stop` was set.
+        """
+        clock = time.perf_counter()
+        blocks = blocks or Blocks()
+        density = Density(problem, self.num_chains)
+        key_start, *keys = jax.random.split(key, self.num_chains + 1)
+        begun = self.start.find(density, key_start, self.num_chains, blocks)
+        starting = time.perf_counter() - clock
+        init, sample = hmc(potential_fn_gen=lambda chain: lambda z: density.energy(z, chain), algo="NUTS")
+
+        def begin(key, chain, position):
+            return init(
+                position,
+                self.num_warmup,
+                inverse_mass_matrix=None if begun.covariance is None else jnp.asarray(begun.covariance),
+                dense_mass=self.dense_mass,
+                target_accept_prob=self.target_accept,
+                max_tree_depth=self.max_tree_depth,
+                model_args=(chain,),
+                rng_key=key,
+            )
+
+        # The trace also tells the kernel how long the warm-up is, which it must know before it continues a chain.
+        start = jax.jit(begin)
+        like = jax.eval_shape(start, keys[0], jnp.array(0), begun.position[0])
+        apart = [Track(i, slice(i, i + 1), density, blocks) for i in range(self.num_chains)]
+        states = [
+            track.block(0, lambda i=i: start(keys[i], jnp.array(i), begun.position[i]), lambda: like)
+            for i, track in enumerate(apart)
+        ]
+        if any(state is None for state in states):
+            raise Interrupted("stopped before the first iteration")
+        if self.chains == "vectorized":
+            states = [jax.tree.map(lambda *x: jnp.stack(x), *states)]
+            tracks = [Track(0, slice(0, self.num_chains), density, blocks)]
+        else:
+            tracks = apart
+        outputs, early = self._run(self._advance(sample), tracks, states, density, report)
+        seconds = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
+        return self._draws(outputs, early, density, begun, seconds)
+
+    def _advance(self, sample: Callable) -> Callable[[Any, Any, int], Any]:
+        """The compiled program that carries a chain through a block of iterations."""
+
+        def run(state, chain, length: int):
+            def step(state, _):
+                state = sample(state, (chain,))
+                stats = {
+                    "lp": -state.potential_energy,
+                    "energy": state.energy,
+                    "acceptance_rate": state.accept_prob,
+                    "step_size": state.adapt_state.step_size,
+                    "n_steps": state.num_steps,
+                    "tree_depth": jnp.ceil(jnp.log2(state.num_steps + 1.0)).astype(int),
+                    "diverging": state.diverging,
+                }
+                return state, (state.z, stats)
+
+            return jax.lax.scan(step, state, length=length)
+
+        if self.chains == "vectorized":
+            every = jnp.arange(self.num_chains)
+            return jax.jit(lambda state, _, length: jax.vmap(lambda s, c: run(s, c, length))(state, every), static_argnums=2)
+        return jax.jit(run, static_argnums=2)
+
+    def _run(
+        self, advance: Callable, tracks: list[Track], states: list[Any], density: Density, report: Report
+    ) -> tuple[list[Any], np.ndarray]:
+        """Every chain from its start to its last draw.
+
+        Returns positions and statistics per chain, and the failures of each up to the end of its warm-up.
+        """
+        total, lock, done = self.num_warmup + self.num_draws, threading.Lock(), [0]
+        weight = self.num_chains // len(states)
+        warm = sizes(self.num_warmup, self.block)
+        early = np.zeros(self.num_chains, int)
+
+        def chain(entry: tuple[Track, Any]) -> Any:
+            track, state = entry
+            parts = []
+            for number, size in enumerate(warm + sizes(self.num_draws, self.block), start=1):
+                arguments = (state, jnp.array(track.index), size)
+                found = track.block(
+                    number,
+                    lambda: advance(*arguments),
+                    lambda: jax.eval_shape(lambda s, i: advance(s, i, arguments[2]), *arguments[:2]),
+                )
+                if found is None:
+                    return None
+                state, part = found
+                parts.append(part)
+                if number == len(warm):
+                    early[track.chains] = density.failures[track.chains]
+                with lock:
+                    done[0] += size * weight
+                    report(done[0], total * self.num_chains)
+            axis = 1 if self.chains == "vectorized" else 0
+            return jax.tree.map(lambda *x: np.concatenate(x, axis=axis), *parts)
+
+        with ThreadPoolExecutor(len(states)) as pool:
+            outputs = list(pool.map(chain, zip(tracks, states, strict=True)))
+        if any(output is None for output in outputs):
+            raise Interrupted(f"stopped after {done[0]} of {total * self.num_chains} iterations")
+        return outputs, early
+
+    def _draws(self, outputs: list[Any], early: np.ndarray, density: Density, begun: Starts, seconds: dict) -> Draws:
+        stacked = np.concatenate if self.chains == "vectorized" else np.stack
+        position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
+        warm, failures = self.num_warmup, density.failures[:-1]
+        return Draws(
+            {name: np.asarray(x) for name, x in density.values(position[:, warm:]).items()},
+            {name: x[:, warm:] for name, x in stats.items()},
+            {name: x[:, :warm] for name, x in stats.items()},
+            begun,
+            int(stats["n_steps"].sum()) + self.num_chains + begun.num_solves,
+            int(failures.sum()) + begun.num_failed,
+            (failures - early) / stats["n_steps"][:, warm:].sum(axis=1),
+            seconds,
+        )

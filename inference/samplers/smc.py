@@ -1,0 +1,188 @@
+"""Tempered sequential Monte Carlo: from the prior to the posterior by degrees, with the evidence."""
+
+import time
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from blackjax.mcmc import hmc
+from blackjax.smc import adaptive_tempered, resampling
+from blackjax.smc.tempered import TemperedSMCState
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ..problem import Problem
+from .blocks import Blocks, Interrupted
+from .density import Density
+from .draws import Draws, Report, Track
+from .starts import Starts
+
+MAX_STEPS = 200  # temperatures; a run that needs more is not going anywhere
+
+
+class Swarm(NamedTuple):
+    """Particles at a temperature, the step size that moves them, the evidence so far, and what it cost."""
+
+    particles: TemperedSMCState
+    step_size: Float[Array, ""]
+    log_evidence: Float[Array, ""]
+    num_solves: Int[Array, ""]
+    key: PRNGKeyArray
+
+
+class SMC(eqx.Module):
+    """Adaptive tempered sequential Monte Carlo of BlackJAX (Del Moral, Doucet and Jasra, J R Stat Soc B 2006;68:411).
+
+    Particles drawn from the prior are reweighted, resampled and moved by Hamiltonian Monte Carlo while the likelihood
+    is raised to a power that grows from 0 to 1, each time as far as the effective sample size stays at `target_ess` of
+    the particles. It needs no starting points, finds modes that lie apart with their weights, and gives the evidence.
+    `num_runs` independent runs are the chains: their agreement is the diagnostic.
+    """
+
+    num_particles: int = eqx.field(default=512, static=True)
+    num_runs: int = eqx.field(default=4, static=True)
+    num_moves: int = eqx.field(default=4, static=True)
+    num_leapfrogs: int = eqx.field(default=8, static=True)
+    target_ess: float = eqx.field(default=0.7, static=True)
+    target_accept: float = eqx.field(default=0.8, static=True)
+
+    def __check_init__(self) -> None:
+        for name in ("num_particles", "num_runs", "num_moves", "num_leapfrogs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` is {getattr(self, name)}; give 1 or more")
+        for name in ("target_ess", "target_accept"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"`{name}` is {getattr(self, name)}; give a number between 0 and 1")
+
+    def sample(
+        self,
+        problem: Problem,
+        key: PRNGKeyArray,
+        report: Report = lambda done, total: None,
+        blocks: Blocks | None = None,
+    ) -> Draws:
+        """Sample the posterior of `problem`; `report(done, total)` hears of progress in per cent of each run.
+
+        Raises what `NUTS.sample` raises. `facts` holds `log_evidence` over all runs, and its standard error.
+        """
+        clock = time.perf_counter()
+        blocks = blocks or Blocks()
+        density = Density(problem, self.num_runs)
+        begin, temper, settle = self._programs(density)
+        outputs, evidence, solves = [], [], 0
+        for run, start in enumerate(jax.random.split(key, self.num_runs)):
+            track = Track(run, slice(run, run + 1), density, blocks)
+            swarm = track.block(0, lambda start=start: begin(start), lambda start=start: jax.eval_shape(begin, start))
+            like = jax.eval_shape(begin, start)
+            for number in range(1, MAX_STEPS + 1):
+                if swarm is None or swarm.particles.tempering_param >= 1:
+                    break
+                swarm = track.block(number, lambda s=swarm: temper(s, jnp.array(run)), lambda: like)
+                if swarm is not None:
+                    report(int(100 * (run + _progress(swarm.particles.tempering_param))), 100 * self.num_runs)
+            if swarm is None:
+                raise Interrupted(f"stopped in run {run + 1} of {self.num_runs}")
+            if swarm.particles.tempering_param < 1:
+                raise ArithmeticError(f"run {run + 1} did not reach the posterior within {MAX_STEPS} temperatures")
+            last = track.block(
+                MAX_STEPS + 1,
+                lambda s=swarm: settle(s, jnp.array(run)),
+                lambda: jax.eval_shape(settle, like, jnp.array(run)),
+            )
+            if last is None:
+                raise Interrupted(f"stopped in run {run + 1} of {self.num_runs}")
+            outputs.append(last)
+            evidence.append(float(swarm.log_evidence))
+            solves += int(last[2])
+        seconds = {"starts": 0.0, "sampling": time.perf_counter() - clock}
+        position = np.stack([x[0] for x in outputs])
+        stats = jax.tree.map(lambda *x: np.stack(x), *[x[1] for x in outputs])
+        return Draws(
+            {name: np.asarray(x) for name, x in density.values(position).items()},
+            stats,
+            {},
+            _no_starts(position),
+            solves,
+            int(density.failures.sum()),
+            np.zeros(self.num_runs),
+            seconds,
+            facts=_evidence(np.array(evidence)),
+        )
+
+    def _programs(self, density: Density) -> tuple[Any, Any, Any]:
+        """Three compiled programs: particles from the prior, one temperature, and the last move."""
+        kernel = hmc.build_kernel()
+        per_step = self.num_moves * self.num_leapfrogs + 3
+
+        def likelihood(run):
+            return lambda x: density.log_likelihood(x, run)
+
+        def tempered(run):
+            return adaptive_tempered.build_kernel(
+                density.log_prior, likelihood(run), kernel, hmc.init, resampling.systematic, self.target_ess
+            )
+
+        @jax.jit
+        def begin(key):
+            key_draw, key = jax.random.split(key)
+            drawn = density.positions(density.problem.draw(key_draw, self.num_particles))
+            return Swarm(adaptive_tempered.init(drawn), jnp.array(0.3), jnp.zeros(()), jnp.array(0), key)
+
+        def moved(swarm, run):
+            key, key_step = jax.random.split(swarm.key)
+            state = swarm.particles._replace(tempering_param=jnp.asarray(swarm.particles.tempering_param, float))
+            # The kernel weights the particles of the last temperature, then resamples and moves those.
+            mean = state.weights @ state.particles
+            spread = (state.particles - mean).T @ ((state.particles - mean) * state.weights[:, None])
+            spread += 1e-6 * jnp.trace(spread) / len(mean) * jnp.eye(len(mean))
+            settings = {
+                "step_size": swarm.step_size[None],
+                "inverse_mass_matrix": spread[None],
+                "num_integration_steps": jnp.array([self.num_leapfrogs]),
+            }
+            return tempered(run)(key_step, state, self.num_moves, settings), key
+
+        def tuned(swarm, info):
+            accepted = jnp.mean(jnp.nan_to_num(info.update_info.acceptance_rate))
+            return jnp.clip(swarm.step_size * jnp.exp(accepted - self.target_accept), 1e-3, 2.0)
+
+        @jax.jit
+        def temper(swarm, run):
+            (particles, info), key = moved(swarm, run)
+            return Swarm(
+                particles,
+                tuned(swarm, info),
+                swarm.log_evidence + info.log_likelihood_increment,
+                swarm.num_solves + per_step * self.num_particles,
+                key,
+            )
+
+        @jax.jit
+        def settle(swarm, run):
+            (particles, info), _ = moved(swarm, run)
+            last = jax.tree.map(lambda x: x[:, -1], info.update_info)
+            stats = {"lp": last.proposal.logdensity, "acceptance_rate": jnp.mean(info.update_info.acceptance_rate, axis=1)}
+            return particles.particles, stats, swarm.num_solves + per_step * self.num_particles
+
+        return begin, temper, settle
+
+
+def _progress(temperature: Any) -> float:
+    """From a temperature to a share of the work: temperatures grow about geometrically from a ten-thousandth."""
+    return float(np.clip(1 + np.log10(max(float(temperature), 1e-4)) / 4, 0, 1))
+
+
+def _evidence(runs: Float[np.ndarray, " run"]) -> dict[str, float]:
+    """The log of the mean evidence over independent runs, and its standard error."""
+    relative = np.exp(runs - runs.max())
+    facts = {"log_evidence": float(runs.max() + np.log(relative.mean()))}
+    if len(runs) > 1:
+        facts["log_evidence_se"] = float(relative.std(ddof=1) / relative.mean() / np.sqrt(len(runs)))
+    return facts
+
+
+def _no_starts(position: Float[np.ndarray, "run particle parameter"]) -> Starts:
+    size = position.shape[-1]
+    nothing = (np.zeros((0, 2)), np.zeros(0, int), np.zeros((0, size)), np.zeros((0, size, size)), np.zeros(0))
+    return Starts(position[:, 0], *nothing, 0, 0, 0)
