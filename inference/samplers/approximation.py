@@ -61,7 +61,9 @@ class Approximation(eqx.Module):
         starting = time.perf_counter() - clock
         (position, log_q), solves = self.propose(density, begun, key_q, POOL * self.num_draws, report)
         log_p = -jax.jit(jax.vmap(lambda x: density.energy(x, jnp.array(-1))))(position)
-        ratio = xr.DataArray(np.asarray(log_p - log_q), dims="sample")
+        # A proposal that cannot be solved gets no weight, by a number that the smoothing can subtract.
+        ratio = np.nan_to_num(np.asarray(log_p - log_q), nan=-np.inf)
+        ratio = xr.DataArray(np.maximum(ratio, ratio.max() - 700), dims="sample")
         weights, shape = ratio.azstats.psislw(dim="sample")
         # Gumbel's largest: a sample without replacement in proportion to the weights.
         noise = jax.random.gumbel(key_pick, log_p.shape)
