@@ -1,11 +1,15 @@
 """Dosing schedules: boluses, infusions and their repetition."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
+
+type Scalar = float | Float[Array, ""]
 
 
 class Doses(eqx.Module):
@@ -48,11 +52,24 @@ class Doses(eqx.Module):
         """One where a dose enters a state, zero elsewhere."""
         return np.array([[target == state for state in states] for target in self.target], float).reshape(-1, len(states))
 
+    def shifted(self, by: Scalar) -> "Doses":
+        """The same doses `by` hours later; differentiable."""
+        return dataclasses.replace(self, time=self.time + by)
+
+    def scaled(self, factor: Scalar) -> "Doses":
+        """The same doses with `factor` times the amounts; differentiable."""
+        return dataclasses.replace(self, amount=self.amount * factor)
+
+    @property
+    def events(self) -> Float[np.ndarray, " event"]:
+        """The times at which doses start, then those at which they end [h], in the order of the doses."""
+        time, duration = np.asarray(self.time), np.asarray(self.duration)
+        return np.concatenate([time, time + duration])
+
     @property
     def edges(self) -> Float[np.ndarray, " edge"]:
         """The sorted times at which a dose starts or ends [h]: the segment boundaries of a solve."""
-        time, duration = np.asarray(self.time), np.asarray(self.duration)
-        return np.unique(np.concatenate([time, time + duration]))
+        return np.unique(self.events)
 
 
 def no_doses() -> Doses:
@@ -60,32 +77,35 @@ def no_doses() -> Doses:
     return Doses((), (), *(jnp.zeros(0),) * 3)
 
 
-def bolus(target: str, amount: float, time: float = 0.0) -> Doses:
+def bolus(target: str, amount: Scalar, time: Scalar = 0.0) -> Doses:
     """`amount` given at once at `time` [h]."""
     return infusion(target, amount, 0.0, time)
 
 
-def infusion(target: str, amount: float, duration: float, time: float = 0.0) -> Doses:
+def infusion(target: str, amount: Scalar, duration: Scalar, time: Scalar = 0.0) -> Doses:
     """`amount` given at constant rate over `duration` [h] from `time` [h].
+
+    Values that are traced are not checked, and a duration that is traced is that of an infusion.
 
     Raises `ValueError` for a negative or non-finite amount or duration, or a non-finite time.
     """
     for name, value in {"amount": amount, "duration": duration}.items():
-        if not (np.isfinite(value) and value >= 0):
+        if not (isinstance(value, Tracer) or (np.isfinite(value) and value >= 0)):
             raise ValueError(f"`{name}` of a dose to `{target}` is {value}; give a finite number >= 0")
-    if not np.isfinite(time):
+    if not (isinstance(time, Tracer) or np.isfinite(time)):
         raise ValueError(f"`time` of a dose to `{target}` is {time}; give a finite number of hours")
-    return Doses((target,), (duration > 0,), *(jnp.array([x], float) for x in (time, amount, duration)))
+    infused = isinstance(duration, Tracer) or bool(duration > 0)
+    return Doses((target,), (infused,), *(jnp.array([x], float) for x in (time, amount, duration)))
 
 
-def repeated(doses: Doses, interval: float, number: int) -> Doses:
+def repeated(doses: Doses, interval: Scalar, number: int) -> Doses:
     """`doses` given `number` times in all, every `interval` hours.
 
     Raises `ValueError` for a number below 1, or an interval that is not positive.
     """
     if number < 1:
         raise ValueError(f"`number` of repetitions is {number}; give 1 or more")
-    if number > 1 and not (np.isfinite(interval) and interval > 0):
+    if number > 1 and not (isinstance(interval, Tracer) or (np.isfinite(interval) and interval > 0)):
         raise ValueError(f"`interval` between doses is {interval} h; give a positive number")
     shift = jnp.repeat(jnp.arange(number) * interval, len(doses))
     return Doses(

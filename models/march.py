@@ -47,14 +47,15 @@ class Legs(eqx.Module):
     """The stretches between neighbouring reading and dose times.
 
     No step crosses `limit`, the next dose time. A leg that is `fresh` begins at one: `jump` is added to the state, and
-    from there `inflow` per hour. `at` is, for every reading, the number of legs that end before it.
+    from there `inflow` per hour; where doses move, `jump` is what `saltation` takes. `at` is, for every reading, the
+    number of legs that end before it.
     """
 
     start: Float[Array, " leg"]
     end: Float[Array, " leg"]
     limit: Float[Array, " leg"]
     fresh: Bool[Array, " leg"]
-    jump: Float[Array, "leg state"]
+    jump: Float[Array, "leg state"] | Bool[Array, "leg stage event"]
     inflow: Float[Array, "leg state"]
     at: Int[Array, " time"]
 
@@ -106,8 +107,9 @@ def march(
     rtol: float,
     atol: float,
     max_steps: int,
+    enter: Callable[[Array, Array, Array], Array],
 ) -> tuple[Float[Array, "time row state"], Bool[Array, ""], Int[Array, ""]]:
-    """Solve $\\dot y =$ `field(t, y)`, where doses enter the first row of $y$, and save it at the reading times.
+    """Solve $\\dot y =$ `field(t, y)`, where doses enter by `enter(y, t, jump)`, and save it at the reading times.
 
     A step is accepted where no row of $y$ has a root mean square error above tolerance. A step whose error is not
     finite is rejected; a solve that needs more than `max_steps` steps, rejected ones included, has failed.
@@ -120,7 +122,7 @@ def march(
             return field(t, y).at[0].add(stretch.inflow)
 
         def begin():
-            new = y.at[0].add(stretch.jump)
+            new = enter(y, stretch.start, stretch.jump)
             return stretch.start, new, slope(stretch.start, new)
 
         t, y, first = jax.lax.cond(stretch.fresh, begin, lambda: (t, y, first))
@@ -144,7 +146,7 @@ def march(
         carry = jax.lax.while_loop(going, step, (t, y, first, h, before, steps))
         return carry, (carry[4].at(stretch.end), carry[0] >= stretch.end)
 
-    y = initial.at[0].add(route.jump[0])
+    y = enter(initial, route.start[0], route.jump[0])
     first = field(route.start[0], y)
     h = _first_step(first, y, rtol, atol)
     before = Step(route.start[0], jnp.zeros(()), initial, (jnp.zeros_like(initial),) * 7)

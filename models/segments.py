@@ -20,17 +20,20 @@ METHODS: dict[str, type[dfx.AbstractSolver]] = {
     "tsit5": dfx.Tsit5,
 }
 
+MOMENT = 1e-12  # of the time, at least of an hour: the number next to zero would be flushed to zero
+
 
 class Segments(eqx.Module):
     """The stretches between boluses to a state, and the times where the vector field jumps.
 
-    At the start of each stretch `jump` is added to the state. `rate` is what each infusion adds per hour to each
-    state while it runs, from `on` to `off`. `edges` are the times at which any dose starts or ends.
+    At the start of each stretch `jump` is added to the state; where doses move it is what `saltation` takes. `rate` is
+    what each infusion adds per hour to each state while it runs, from `on` to `off`. `edges` are the times at which any
+    dose starts or ends.
     """
 
     start: Float[Array, " segment"]
     end: Float[Array, " segment"]
-    jump: Float[Array, "segment state"]
+    jump: Float[Array, "segment state"] | Bool[Array, "segment stage event"]
     on: Float[Array, " infusion"]
     off: Float[Array, " infusion"]
     rate: Float[Array, "infusion state"]
@@ -55,7 +58,7 @@ def segments(scenario: Scenario, states: tuple[str, ...], end: float) -> Segment
 
 def just_after(time: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
     """A moment later: the field just after an edge differs from the field at it, where a dose is not yet given."""
-    return time + 1e-12 * np.maximum(1, np.abs(time))  # the number next to zero would be flushed to zero
+    return time + MOMENT * np.maximum(1, np.abs(time))
 
 
 def solve_segments(
@@ -66,8 +69,9 @@ def solve_segments(
     method: str,
     controller: dfx.PIDController,
     max_steps: int,
+    enter: Callable[[Array, Array, Array], Array],
 ) -> tuple[Float[Array, "time row state"], Bool[Array, ""], Int[Array, ""]]:
-    """Solve $\\dot y =$ `field(t, y)`, where doses enter the first row of $y$, and save it at the sorted `times`.
+    """Solve $\\dot y =$ `field(t, y)`, where doses enter by `enter(y, t, jump)`, and save it at the sorted `times`.
 
     No step crosses an edge, and a reading at a dose time is taken before the dose.
     """
@@ -92,7 +96,7 @@ def solve_segments(
             start,
             end,
             dt0=None,
-            y0=y.at[0].add(jump),
+            y0=enter(y, start, jump),
             saveat=dfx.SaveAt(ts=jnp.clip(times, start, end), t1=True),
             stepsize_controller=stepping,
             max_steps=max_steps,

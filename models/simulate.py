@@ -1,6 +1,8 @@
 """Trajectories of a model under a scenario, and their sensitivities to parameters."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,9 +11,11 @@ import numpy as np
 from jax.extend.core import Literal
 from jaxtyping import Array, Bool, Float, Int
 
+from .dose import Doses
 from .model import Model, scales
+from .saltation import anchored, inflow, near, saltation
 from .scenario import Scenario
-from .solver import Schedule, Solver, integrate, schedule
+from .solver import Schedule, Solver, integrate, schedules
 
 
 class Trajectory(eqx.Module):
@@ -46,6 +50,7 @@ class Plan(eqx.Module):
     scenario: Scenario
     times: Float[Array, " time"]
     schedule: Schedule
+    moving: Schedule
 
 
 def plan(model: Model, scenario: Scenario, times: Float[np.ndarray, " time"]) -> Plan:
@@ -63,7 +68,7 @@ def plan(model: Model, scenario: Scenario, times: Float[np.ndarray, " time"]) ->
     if times[0] < scenario.start:
         raise ValueError(f"the first time, {times[0]} h, is before the scenario's start, {scenario.start} h")
     names = tuple(state.name for state in model.states)
-    return Plan(scenario, jnp.asarray(times), schedule(scenario, names, times))
+    return Plan(scenario, jnp.asarray(times), *schedules(scenario, names, times))
 
 
 def simulate(
@@ -94,6 +99,7 @@ def differentiate(
     theta: Float[Array, " parameter"],
     prepared: Plan,
     solver: Solver,
+    dosing: Callable[[Float[Array, " parameter"]], Doses] | None = None,
 ) -> Sensitivity:
     r"""Read-outs and their forward sensitivities, state and tangents in one solve.
 
@@ -101,36 +107,55 @@ def differentiate(
     and is one augmented state, so that the error control sees the tangents as well: an explicit method whose
     step is held at its stability limit by $y$ alone can return a right value and a wrong gradient.
 
-    `build` maps the sampled parameters `theta` to a model and is linearised once, outside the solve.
+    `build` maps the sampled parameters `theta` to a model and is linearised once, outside the solve. So is `dosing`,
+    which maps them to the doses, where times, amounts or durations depend on them: see `saltation`. At `theta` its
+    times and durations are those of `prepared`, else the solve counts as failed; events keep their order. Derivatives
+    are one-sided at the scenario's start and at a reading: for a dose that moves to later times.
+
+    Raises `ValueError` where `dosing` gives other targets than `prepared`, or they in another order.
     """
-    num = theta.size
-    model = build(theta)
-    moves = jax.tree.unflatten(jax.tree.structure(model), _depends(build, theta))
-    active, frozen = eqx.partition(model, moves)
-    _, push = jax.linearize(lambda theta: eqx.filter(build(theta), moves), theta)
+    num, planned = theta.size, prepared.scenario.doses
+
+    def parts(theta):
+        return build(theta), planned if dosing is None else anchored(dosing, planned)(theta)
+
+    both = parts(theta)
+    moves = jax.tree.unflatten(jax.tree.structure(both), _depends(parts, theta))
+    active, frozen = eqx.partition(both, moves)
+    _, push = jax.linearize(lambda theta: eqx.filter(parts(theta), moves), theta)
     directions = jax.vmap(push)(jnp.eye(num))
-    scale, doses = scales(model), prepared.scenario.doses
+    model, doses = both
+    scale = scales(model)
 
     def along(function, x, tangents):
-        """The value of `function(model, x)` and its derivatives along every parameter."""
-        value, derivative = jax.linearize(lambda active, x: function(eqx.combine(active, frozen), x), active, x)
+        """The value of `function(model, doses, x)` and its derivatives along every parameter."""
+        value, derivative = jax.linearize(lambda active, x: function(*eqx.combine(active, frozen), x), active, x)
         return value, jax.vmap(derivative)(directions, tangents)
 
     def rows(pair):
         return jnp.concatenate([pair[0][None], pair[1]])
 
+    into = doses.entering([state.name for state in model.states]) / scale[None]
+
+    def rate(m, doses, t, x):
+        own = m.vector_field(t, x * scale, doses) / scale
+        return own if dosing is None else own + inflow(t, doses, into)
+
     def field(t, y):
-        return rows(along(lambda m, x: m.vector_field(t, x * scale, doses) / scale, y[0], y[1:]))
+        return rows(along(lambda m, doses, x: rate(m, doses, t, x), y[0], y[1:]))
 
+    schedule, enter = prepared.schedule, None
+    if dosing is not None:
+        schedule, enter = prepared.moving, saltation(partial(rate, model), doses, jax.jacfwd(dosing)(theta), into)
     rest = jnp.zeros(len(scale))
-    y0 = rows(along(lambda m, x: prepared.scenario.initial_state(m) / scale, rest, jnp.zeros((num, len(scale)))))
-    y, okay, steps = integrate(field, y0, prepared.schedule, scale, prepared.times, solver)
-    value, jacobian = jax.vmap(lambda y: along(lambda m, x: m.observe(x * scale), y[0], y[1:]))(y)
-    return Sensitivity(value, jacobian, okay, steps)
+    y0 = rows(along(lambda m, _, x: prepared.scenario.initial_state(m) / scale, rest, jnp.zeros((num, len(scale)))))
+    y, okay, steps = integrate(field, y0, schedule, scale, prepared.times, solver, enter)
+    value, jacobian = jax.vmap(lambda y: along(lambda m, _, x: m.observe(x * scale), y[0], y[1:]))(y)
+    return Sensitivity(value, jacobian, okay if dosing is None else okay & near(dosing(theta), planned), steps)
 
 
-def _depends(build: Callable[[Array], Model], theta: Array) -> list[bool]:
-    """Which leaves of the model change with `theta`: only those get tangents, for most parameters are fixed."""
+def _depends(build: Callable[[Array], Any], theta: Array) -> list[bool]:
+    """Which leaves of what is built change with `theta`: only those get tangents, for most parameters are fixed."""
     jaxpr = jax.make_jaxpr(build)(theta).jaxpr
     fixed = set(jaxpr.constvars)
     return [not isinstance(leaf, Literal) and leaf not in fixed for leaf in jaxpr.outvars]

@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 import diffrax as dfx
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .march import Legs, legs, march, worst_row
+from .saltation import moving
 from .scenario import Scenario
 from .segments import METHODS, Segments, segments, solve_segments
 
@@ -39,15 +41,17 @@ class Solver(eqx.Module):
 
 
 class Schedule(eqx.Module):
-    """When doses enter the states, as each way of solving wants it."""
+    """When doses enter the states, as each way of solving wants it: by fixed amounts, or by `saltation`."""
 
     stretches: Segments
     route: Legs
 
 
-def schedule(scenario: Scenario, states: tuple[str, ...], times: Float[np.ndarray, " time"]) -> Schedule:
-    """The doses of `scenario` to these states until the last of the sorted `times` [h]."""
-    return Schedule(segments(scenario, states, float(times[-1])), legs(scenario, states, times))
+def schedules(scenario: Scenario, states: tuple[str, ...], times: Float[np.ndarray, " time"]) -> tuple[Schedule, Schedule]:
+    """The doses of `scenario` to these states until the last of the sorted `times` [h], as they are and as they move."""
+    with jax.ensure_compile_time_eval():
+        route = legs(scenario, states, times)
+        return Schedule(segments(scenario, states, float(times[-1])), route), Schedule(*moving(route, scenario))
 
 
 def integrate(
@@ -57,23 +61,33 @@ def integrate(
     scale: Float[np.ndarray, " state"],
     times: Float[Array, " time"],
     solver: Solver,
+    enter: Callable[[Array, Array, Array], Array] | None = None,
 ) -> tuple[Float[Array, "time row state"], Bool[Array, ""], Int[Array, ""]]:
     """Solve $\\dot y =$ `field(t, y)` with $y$ in units of `scale`, and save it at the sorted `times`.
 
     The first row of $y$ is the state, which doses enter; others are its tangents, and the error control sees them all.
-    No step crosses a dose time, and a reading at one is taken before the dose. Returns the saved values, whether the
-    solve succeeded, and the steps taken. The saved values of a failed solve may not be finite: test the flag before
-    use.
+    No step crosses a dose time, and a reading at one is taken before the dose. Where doses move, `enter` takes $y$ over
+    their starts and ends. Returns the saved values, whether the solve succeeded, and the steps taken. The saved values
+    of a failed solve may not be finite: test the flag before use.
     """
 
     def scaled[T: eqx.Module](part: T, *names: str) -> T:
         return dataclasses.replace(part, **{name: getattr(part, name) / scale[None] for name in names})
 
+    route, stretches = plan.route, plan.stretches
+    if enter is None:
+        route, stretches = scaled(route, "jump", "inflow"), scaled(stretches, "jump", "rate")
+        enter = _add
     if solver.method == "march":
-        route = scaled(plan.route, "jump", "inflow")
-        saved, okay, steps = march(field, initial, route, solver.rtol, solver.atol, solver.max_steps)
+        saved, okay, steps = march(field, initial, route, solver.rtol, solver.atol, solver.max_steps, enter)
     else:
-        stretches = scaled(plan.stretches, "jump", "rate")
         controller = dfx.PIDController(rtol=solver.rtol, atol=solver.atol, norm=worst_row)
-        saved, okay, steps = solve_segments(field, initial, stretches, times, solver.method, controller, solver.max_steps)
+        saved, okay, steps = solve_segments(
+            field, initial, stretches, times, solver.method, controller, solver.max_steps, enter
+        )
     return saved, okay & jnp.all(jnp.isfinite(saved)), steps
+
+
+def _add(y: Array, _: Array, jump: Array) -> Array:
+    """Boluses enter the state; the tangents pass."""
+    return y.at[0].add(jump)
