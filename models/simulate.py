@@ -16,6 +16,7 @@ from .model import Model, scales
 from .saltation import anchored, inflow, near, saltation
 from .scenario import Scenario
 from .solver import Schedule, Solver, integrate, schedules
+from .system import System
 
 
 class Trajectory(eqx.Module):
@@ -85,12 +86,9 @@ def simulate(
 def solve(model: Model, prepared: Plan, solver: Solver) -> Trajectory:
     """The trajectory of `model` under a prepared scenario; pure, for `jit` and `vmap`."""
     scale, doses = scales(model), prepared.scenario.doses
-
-    def field(t, x):
-        return (model.vector_field(t, x[0] * scale, doses) / scale)[None]
-
+    system = System(lambda t, x: model.vector_field(t, x * scale, doses) / scale)
     x0 = prepared.scenario.initial_state(model) / scale
-    x, okay, steps = integrate(field, x0[None], prepared.schedule, scale, prepared.times, solver)
+    x, okay, steps = integrate(system, x0[None], prepared.schedule, scale, prepared.times, solver)
     return Trajectory(prepared.times, x[:, 0] * scale[None], okay, steps)
 
 
@@ -141,15 +139,19 @@ def differentiate(
         own = m.vector_field(t, x * scale, doses) / scale
         return own if dosing is None else own + inflow(t, doses, into)
 
-    def field(t, y):
-        return rows(along(lambda m, doses, x: rate(m, doses, t, x), y[0], y[1:]))
+    leaves, structure = jax.tree.flatten(active)
 
+    def moved(t, x, *leaves):
+        model, doses = eqx.combine(jax.tree.unflatten(structure, leaves), frozen)
+        return rate(model, doses, t, x)
+
+    system = System(moved, leaves, jax.tree.leaves(directions))
     schedule, enter = prepared.schedule, None
     if dosing is not None:
         schedule, enter = prepared.moving, saltation(partial(rate, model), doses, jax.jacfwd(dosing)(theta), into)
     rest = jnp.zeros(len(scale))
     y0 = rows(along(lambda m, _, x: prepared.scenario.initial_state(m) / scale, rest, jnp.zeros((num, len(scale)))))
-    y, okay, steps = integrate(field, y0, schedule, scale, prepared.times, solver, enter)
+    y, okay, steps = integrate(system, y0, schedule, scale, prepared.times, solver, enter)
     value, jacobian = jax.vmap(lambda y: along(lambda m, _, x: m.observe(x * scale), y[0], y[1:]))(y)
     return Sensitivity(value, jacobian, okay if dosing is None else okay & near(dosing(theta), planned), steps)
 

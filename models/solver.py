@@ -10,28 +10,32 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from . import native
 from .march import Legs, legs, march, worst_row
 from .saltation import moving
 from .scenario import Scenario
 from .segments import METHODS, Segments, segments, solve_segments
+from .system import System
 
 
 class Solver(eqx.Module):
     """An adaptive Runge-Kutta method.
 
-    `march` is Tsitouras' explicit method in our own loop; by diffrax there are explicit (bosh3, dopri5, dopri8, tsit5)
-    and implicit ones (kvaerno3, kvaerno5). `rtol` is the relative tolerance, `atol` the absolute one in units of each
-    state's scale, and `max_steps` bounds the steps: a solve that needs more has failed.
+    `native` is Tsitouras' explicit method in C, written and compiled for the model at hand; it is `march`, the same loop
+    in JAX, on a GPU, where there is no C compiler, and where doses move. By diffrax there are explicit (bosh3, dopri5,
+    dopri8, tsit5) and implicit methods (kvaerno3, kvaerno5). `rtol` is the relative tolerance,
+    `atol` the absolute one in units of each state's scale, and `max_steps` bounds the steps: a solve that needs more has
+    failed.
     """
 
-    method: str = eqx.field(default="tsit5", static=True)
+    method: str = eqx.field(default="native", static=True)
     rtol: float = 1e-6
     atol: float = 1e-8
     max_steps: int = eqx.field(default=4096, static=True)
 
     def __check_init__(self) -> None:
-        if self.method not in ("march", *METHODS):
-            raise ValueError(f"`method` is {self.method!r}; choose from: march, {', '.join(METHODS)}")
+        if self.method not in ("native", "march", *METHODS):
+            raise ValueError(f"`method` is {self.method!r}; choose from: native, march, {', '.join(METHODS)}")
         for name in ("rtol", "atol"):
             value = getattr(self, name)
             if isinstance(value, float) and not value > 0:
@@ -55,7 +59,7 @@ def schedules(scenario: Scenario, states: tuple[str, ...], times: Float[np.ndarr
 
 
 def integrate(
-    field: Callable[[Array, Array], Array],
+    system: System,
     initial: Float[Array, "row state"],
     plan: Schedule,
     scale: Float[np.ndarray, " state"],
@@ -63,7 +67,7 @@ def integrate(
     solver: Solver,
     enter: Callable[[Array, Array, Array], Array] | None = None,
 ) -> tuple[Float[Array, "time row state"], Bool[Array, ""], Int[Array, ""]]:
-    """Solve $\\dot y =$ `field(t, y)` with $y$ in units of `scale`, and save it at the sorted `times`.
+    """Solve a system with the state in units of `scale`, and save it at the sorted `times`.
 
     The first row of $y$ is the state, which doses enter; others are its tangents, and the error control sees them all.
     No step crosses a dose time, and a reading at one is taken before the dose. Where doses move, `enter` takes $y$ over
@@ -78,12 +82,18 @@ def integrate(
     if enter is None:
         route, stretches = scaled(route, "jump", "inflow"), scaled(stretches, "jump", "rate")
         enter = _add
-    if solver.method == "march":
-        saved, okay, steps = march(field, initial, route, solver.rtol, solver.atol, solver.max_steps, enter)
+    control = (solver.rtol, solver.atol, solver.max_steps)
+    found = None
+    if solver.method == "native" and enter is _add:
+        found = native.solve(system.rate, initial, system.active, system.directions, route, *control)
+    if found is not None:
+        saved, okay, steps = found
+    elif solver.method in ("native", "march"):
+        saved, okay, steps = march(system.field, initial, route, *control, enter)
     else:
         controller = dfx.PIDController(rtol=solver.rtol, atol=solver.atol, norm=worst_row)
         saved, okay, steps = solve_segments(
-            field, initial, stretches, times, solver.method, controller, solver.max_steps, enter
+            system.field, initial, stretches, times, solver.method, controller, solver.max_steps, enter
         )
     return saved, okay & jnp.all(jnp.isfinite(saved)), steps
 

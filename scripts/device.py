@@ -6,6 +6,8 @@ from pathlib import Path
 import jax
 import platformdirs
 
+from cytostorm.models import native
+
 from .compose import BadConfig
 
 
@@ -23,6 +25,7 @@ def start(platform: str, cache_dir: str | None = None) -> dict[str, str]:
         jax.config.update("jax_default_matmul_precision", "highest")
     cache = Path(cache_dir or os.environ.get("CYTOSTORM_CACHE") or platformdirs.user_cache_dir("cytostorm"))
     jax.config.update("jax_compilation_cache_dir", str(cache / "jax"))
+    native.folder = cache / "native"
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     found = jax.devices()
     if found[0].platform != platform:

@@ -127,6 +127,7 @@ CASES: dict[str, tuple[Model, Scenario, float, tuple[str, ...]]] = {
 STIMULI = {"transit": Transit(), "expansion": Expansion()}
 
 SOLVERS = {
+    "native": Solver("native"),
     "march": Solver("march"),
     "tsit5": Solver("tsit5"),
     "dopri5": Solver("dopri5"),

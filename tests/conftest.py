@@ -13,6 +13,8 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import matplotlib as mpl  # noqa: E402
 
+from cytostorm.models import native  # noqa: E402
+
 mpl.use("agg")
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("suite")
@@ -22,6 +24,7 @@ SHARED = ROOT.parent / "shared"
 
 os.environ.setdefault("CYTOSTORM_CACHE", str(ROOT / ".cache"))
 jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
+native.folder = ROOT / ".cache" / "native"
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 

@@ -117,10 +117,12 @@ def test_inside_inference_imports_follow_the_order():
 
 
 def test_no_module_reads_the_environment_but_scripts():
+    """And the native solver, which must find a C compiler and run it."""
     for package in ("models", "inference"):
         for path in (ROOT / package).rglob("*.py"):
-            assert not imports(path)[0] & {"datetime", "subprocess"}, path
-            assert not re.search(r"\b(environ|getenv)\b", path.read_text()), path
+            if path.parent.name != "native":
+                assert not imports(path)[0] & {"datetime", "subprocess"}, path
+                assert not re.search(r"\b(environ|getenv)\b", path.read_text()), path
 
 
 def test_arviz_may_be_imported_first():
