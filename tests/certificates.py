@@ -35,7 +35,8 @@ that solver, and single solves, for the first 16 draws. A draw that one of the t
 In bold: more than allowed. Remade by `make certificates`.
 
 Batch and loop part where rounding, which differs between them, has turned a step that was just accepted into one that was
-just rejected: both are then within the solver's own error, but not within rounding of each other.
+just rejected: their difference is then of the size of the solver's own error, not of rounding (in the viral story without
+treatment, in 4 of 16 draws).
 
 | trigger | treatment | solver | {columns} | failed |
 |---|---|---|{rule}|---|
