@@ -8,7 +8,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export CYTOSTORM_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help setup fit test test-slow lint docs benchmark lock clean
+.PHONY: help setup fit test test-slow lint docs benchmark certificates lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ docs: $(READY)  ## the documentation site, in site/
 benchmark: $(READY)  ## time and accuracy of solves and gradients
 	$(BIN)/cytostorm benchmark $(ARGS)
 	$(BIN)/python tests/race.py
+
+certificates: $(READY)  ## certify the gradients of every trigger over its prior; writes docs/certificates.md
+	$(BIN)/python tests/certificates.py
 
 lock: | $(UV)  ## resolve requirements.lock anew
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 --extra dev \
