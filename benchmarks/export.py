@@ -37,25 +37,25 @@ def declared(path: Path, block: str) -> list[str]:
     """The names that a block of a Stan program declares."""
     inside = re.search(rf"^{block} \{{$(.*?)^\}}$", path.read_text(), re.S | re.M)
     assert inside is not None, f"{path.name} has no block `{block}`"
-    return re.findall(r"^  [^/\n]*?(\w+);", inside[1], re.M)
+    return re.findall(r"^  [^/\n=]*?(\w+)(?:;| =)", re.sub(r"<.*?>", "", inside[1]), re.M)
 
 
-def exported(problem: ci.Problem, split: bool = True) -> dict:
-    """The data of a problem for Stan; doses split the solve, infusions only where `split`.
+def exported(problem: ci.Problem, basis: np.ndarray | None = None) -> dict:
+    """The data of a problem for Stan; `basis` spans the logarithms of the sampled parameters (the identity).
 
     Raises `ValueError` for what the programs do not have: a drug by closed form, an LPS infusion, censored readings,
     or groups where the program takes single readings and the other way round.
     """
     path, model, data = program(problem), problem.model, problem.data
     names = list(problem.sampled)
-    if declared(path, "parameters") != names:
-        raise ValueError(f"{path.name} samples {declared(path, 'parameters')}, the problem {names}")
+    if (known := declared(path, "transformed parameters")[1:]) != names:
+        raise ValueError(f"{path.name} samples {known}, the problem {names}")
     if data.cens.any():
         raise ValueError(f"{path.name} takes no censored readings")
     if data.individual.any() if isinstance(model, Minimal) else not data.individual.all():
         raise ValueError(f"{path.name} takes {'group means' if isinstance(model, Minimal) else 'single readings'} only")
     states = [state.name for state in model.states]
-    known = values(model) | _doses(problem, states, split) | _start(problem, states)
+    known = values(model) | _doses(problem, states) | _start(problem, states)
     known |= {
         "method": 0,
         "rtol": problem.solver.rtol,
@@ -65,6 +65,7 @@ def exported(problem: ci.Problem, split: bool = True) -> dict:
         "num_readings": len(data),
         "state": [states.index(analyte) + 1 for analyte in data.analyte],
         "value": data.value,
+        "basis": np.eye(len(names)) if basis is None else basis,
         "n": data.n,
         "spread": data.spread,
         "prior_log_median": [np.log(prior.median) for prior in problem.sampled.values()],
@@ -73,7 +74,7 @@ def exported(problem: ci.Problem, split: bool = True) -> dict:
     return {name: _plain(known[name]) for name in declared(path, "data")}
 
 
-def _doses(problem: ci.Problem, states: list[str], split: bool) -> dict:
+def _doses(problem: ci.Problem, states: list[str]) -> dict:
     """Segments between dose times, each with the times to solve for; a reading at a dose time is before the dose."""
     doses, begin, reading = problem.scenario.doses, problem.scenario.start, problem.data.time
     time, amount, duration = (np.asarray(x) for x in (doses.time, doses.amount, doses.duration))
@@ -86,11 +87,9 @@ def _doses(problem: ci.Problem, states: list[str], split: bool) -> dict:
     elif not inside.all():
         raise ValueError(f"network.stan has no drug by closed form: {set(np.array(doses.target)[~inside])}")
     end = reading.max()
-    edges = np.concatenate([time[falls], time[flows], (time + duration)[flows]]) if split else time[falls]
+    edges = np.concatenate([time[falls], time[flows], (time + duration)[flows]])
     bounds = np.unique([begin, *edges[(begin < edges) & (edges < end)], end])
-    grids = [
-        np.unique([*reading[(a < reading) & (reading < b)], b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    grids = [np.unique([*reading[(a < reading) & (reading < b)], b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
     times = np.concatenate(grids)
     last = np.cumsum([len(grid) for grid in grids])
     return {

@@ -62,22 +62,27 @@ data {
   vector<lower=0>[num_readings] spread;    // standard deviation of their logarithms
   vector[10] prior_log_median;
   vector<lower=0>[10] prior_log_sd;
+  matrix[10, 10] basis;                   // identity, or a root of a covariance: with it a diagonal metric is a dense one
 }
 transformed data {
   vector[num_readings] log_value = log(value);
   vector[num_readings] error = spread ./ sqrt(n);
 }
 parameters {
-  real<lower=0> gamma;
-  real<lower=0> k_l;
-  real<lower=0> k_m;
-  real<lower=0> x_l;
-  real<lower=0> w_l;
-  real<lower=0> k_r;
-  real<lower=0> w_r;
-  real<lower=0> u0;
-  real<lower=0> t_u;
-  real<lower=0> n_u;
+  vector[10] z;                              // the logarithms of the sampled parameters, along the columns of `basis`
+}
+transformed parameters {
+  vector[10] log_theta = basis * z;
+  real gamma = exp(log_theta[1]);
+  real k_l = exp(log_theta[2]);
+  real k_m = exp(log_theta[3]);
+  real x_l = exp(log_theta[4]);
+  real w_l = exp(log_theta[5]);
+  real k_r = exp(log_theta[6]);
+  real w_r = exp(log_theta[7]);
+  real u0 = exp(log_theta[8]);
+  real t_u = exp(log_theta[9]);
+  real n_u = exp(log_theta[10]);
 }
 model {
   array[num_times] vector[3] y;
@@ -101,7 +106,7 @@ model {
     int j = state[i];
     log_f[i] = log((at[i] == 0 ? begin[j] : y[at[i], j]) * scale[j]);
   }
-  [gamma, k_l, k_m, x_l, w_l, k_r, w_r, u0, t_u, n_u]' ~ lognormal(prior_log_median, prior_log_sd);
+  log_theta ~ normal(prior_log_median, prior_log_sd);
   // A group's own spread, integrated out under the reference prior, leaves Student's t (inference/noise.py).
   log_value ~ student_t(n - 1, log_f, error);
 }

@@ -238,6 +238,7 @@ data {
   vector<lower=0>[num_readings] value;
   vector[7] prior_log_median;
   vector<lower=0>[7] prior_log_sd;
+  matrix[7, 7] basis;                   // identity, or a root of a covariance: with it a diagonal metric is a dense one
   // models/host.py, with what the trigger changes
   real k_p_grow;
   real x_p_cap;
@@ -358,13 +359,17 @@ transformed data {
   vector[num_readings] log_value = log(value);
 }
 parameters {
-  real<lower=0> k_fb;
-  real<lower=0> k_il6_np;
-  real<lower=0> k_il6_rm;
-  real<lower=0> p_il6;
-  real<lower=0> p_s;
-  real<lower=0> p_crp;
-  real<lower=0> sigma;
+  vector[7] z;                              // the logarithms of the sampled parameters, along the columns of `basis`
+}
+transformed parameters {
+  vector[7] log_theta = basis * z;
+  real k_fb = exp(log_theta[1]);
+  real k_il6_np = exp(log_theta[2]);
+  real k_il6_rm = exp(log_theta[3]);
+  real p_il6 = exp(log_theta[4]);
+  real p_s = exp(log_theta[5]);
+  real p_crp = exp(log_theta[6]);
+  real sigma = exp(log_theta[7]);
 }
 model {
   array[num_times] vector[24] y;
@@ -411,6 +416,6 @@ model {
     int j = state[i];
     log_f[i] = log((at[i] == 0 ? initial[j] : y[at[i], j]) * scale[j] + base[j]);
   }
-  [k_fb, k_il6_np, k_il6_rm, p_il6, p_s, p_crp, sigma]' ~ lognormal(prior_log_median, prior_log_sd);
+  log_theta ~ normal(prior_log_median, prior_log_sd);
   log_value ~ normal(log_f, sigma);  // inference/noise.py, a single reading
 }

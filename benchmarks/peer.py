@@ -66,7 +66,6 @@ def check(order: dict) -> tuple[dict, dict]:
         arrays |= {f"density_{method}": np.array(density), f"gradient_{method}": np.array(slope)}
         good = [point for point, value in zip(order["points"], density, strict=True) if np.isfinite(value)]
         facts["seconds"][str(method)] = cost(model, good, order["rounds"])
-        facts["names"] = list(model.constrained_param_names)
     return arrays, facts
 
 

@@ -2,6 +2,7 @@
 
 A CAR-T storm of 21 days with tocilizumab at 168 h, IL-6 every 12 h; the tolerance of each is the loosest power of ten
 at which log IL-6 is within 1e-4 of a tight solution. Compilation is apart; rounds are interleaved, medians are shown.
+The oracle of the tests is LSODA's side: run it with `PYTHONPATH=tests`.
 """
 
 import resource
@@ -13,6 +14,7 @@ import numba
 import numpy as np
 import oracle
 from scipy.integrate import odeint
+from results import merge
 from test_network import treatment, trigger
 
 from cytostorm.models import Network, Solver, plan, replace, solve, stage
@@ -57,10 +59,15 @@ def clock(function):
     return time.perf_counter() - start
 
 
-def main():
-    """Measure and print."""
+def patient():
+    """Model, scenario and reading times of the race; `plain_c` runs the same."""
     model, story = stage(Network(k_fb=jnp.asarray(4.0)), trigger("cart"), treatment("tocilizumab", start_h=168.0))
-    times = np.arange(0.0, 505.0, 12.0)
+    return model, story, np.arange(0.0, 505.0, 12.0)
+
+
+def race():
+    """Milliseconds per trajectory, tolerance of each, and memory."""
+    model, story, times = patient()
     prepared = plan(model, story, times)
     scale = np.array([state.scale for state in model.states])
     start, table = np.asarray(story.initial_state(model)), oracle.table(model)
@@ -92,11 +99,24 @@ def main():
             seconds[name].append(clock(run) / number)
     median = {name: float(np.median(taken)) for name, taken in seconds.items()}
     tolerance = {name: theirs if name == "LSODA" else mine for name in runs}
+    return {
+        "ms": {name: 1e3 * value for name, value in median.items()},
+        "rtol": tolerance,
+        "times_lsoda": {name: median["LSODA"] / value for name, value in median.items()},
+        "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    }
+
+
+def main():
+    """Measure, print and keep."""
+    found = race()
     print("21-day CAR-T storm with tocilizumab, log IL-6 within 1e-4, per trajectory:")
-    for name, value in median.items():
-        ratio = median["LSODA"] / value
-        print(f"  {name:<14} rtol {tolerance[name]:<7.0e} {1e3 * value:8.3f} ms   {ratio:5.1f} times LSODA")
-    print(f"  peak memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    for name, value in found["ms"].items():
+        print(
+            f"  {name:<14} rtol {found['rtol'][name]:<7.0e} {value:8.3f} ms   {found['times_lsoda'][name]:5.1f} times LSODA"
+        )
+    print(f"  peak memory of this process {found['peak_memory_gib']:.2f} GiB")
+    merge("race", found)
 
 
 if __name__ == "__main__":
