@@ -106,60 +106,60 @@ def _clock(slope, points: list) -> list[float]:
     return taken
 
 
-def contest(name: str, peer: Path, found: dict, options: argparse.Namespace) -> dict:
-    """Draws of both sides, compared; effective draws per second."""
+def contest(name: str, peer: Path, speed: dict, options: argparse.Namespace) -> dict:
+    """Draws of both sides, compared; effective draws per second. Ours are sampled before and after Stan's."""
     problem, sampler = prepared(name)
     size = (200, 200) if options.quick else (sampler.num_warmup, sampler.num_draws)
     draws, facts = ours(name, size)
     runs = [facts]
-    speed = found["gradients_per_s"]
     method = max(METHODS, key=lambda m: speed[m])
     basis = np.eye(len(problem.sampled)) if options.plain else _root([draws[f"warm_{key}"] for key in problem.sampled])
     order = stan_order(problem, sampler, METHODS.index(method), basis)
-    number = options.draws or _affordable(
-        facts["cold"], sum(size) * sampler.num_chains, speed[method], options.minutes, size
-    )
+    steps = facts["cold"]["num_gradients"] / (sum(size) * sampler.num_chains)
+    number = options.draws or _affordable(steps, speed[method], options.minutes, size)
     order |= {"num_warmup": min(size[0], max(number // 2, 75)), "num_samples": number}
     if number < size[1]:  # costly: no more warm-ups than there are cores
         order |= {"num_chains": os.cpu_count(), "inits": order["inits"][: os.cpu_count()]}
     print(f"  Stan samples by {method}: {order['num_chains']} chains of {order['num_warmup']} + {number}", flush=True)
     theirs, stan = asked(peer, order)
     if not options.quick:
-        again, more = ours(name, size)
-        runs.append(more)
-        draws = {key: np.concatenate([x, again[key]]) if key.startswith("warm_") else x for key, x in draws.items()}
-    table, worst = {}, 0.0
-    for key in problem.sampled:
-        table[key] = compared(np.log(draws[f"cold_{key}"]), np.log(theirs[key]))
-        worst = max(worst, *(abs(z) for z in table[key]["z"].values()))
-    ess = {
-        "ours": min(row["ess_ours"] for row in table.values()),
-        "stan": min(row["ess_stan"] for row in table.values()),
-    }
-    seconds = {
-        "ours_cold": float(np.median([run["cold"]["process_seconds"] for run in runs])),
-        "ours_warm": float(np.median([max(run["warm"]["seconds"], 1e-9) for run in runs])),
-        "stan": stan["seconds"],
-    }
-    rate = {key: ess["stan" if key == "stan" else "ours"] / value for key, value in seconds.items()}
-    print(
-        f"  largest difference of a mean or quantile of a log-parameter: {worst:.1f} Monte Carlo standard errors (4 allowed)"
-    )
-    for key, value in seconds.items():
-        print(
-            f"  {key:<10} {value:8.1f} s   least bulk ESS per second {rate[key]:8.2f}   {rate[key] / rate['stan']:6.1f} times Stan"
-        )
+        runs.append(ours(name, size)[1])
+    kept = {key: order[key] for key in ("num_chains", "num_warmup", "num_samples")}
+    table = {key: compared(np.log(draws[f"warm_{key}"]), np.log(theirs[key])) for key in problem.sampled}
+    worst = max(abs(z) for row in table.values() for z in row["z"].values())
     return {
         "method": method,
         "agree": bool(worst < 4),
         "largest_z": worst,
         "parameters": table,
-        "ess_bulk_min": ess,
-        "seconds": seconds,
-        "ess_per_s": rate,
         "runs_ours": runs,
-        "run_stan": {key: order[key] for key in ("num_chains", "num_warmup", "num_samples")} | stan,
+        "run_stan": kept | stan,
+        "rates": rates(table, runs, stan),
     }
+
+
+def rates(table: dict, runs: list[dict], stan: dict) -> dict:
+    """Seconds, least bulk ESS and their ratio: end to end, and with what is not sampling left out."""
+    least = {side: min(row[f"ess_{side}"] for row in table.values()) for side in ("ours", "stan")}
+    seconds = {
+        "ours_cold": float(np.median([run["cold"]["process_seconds"] for run in runs])),
+        "ours_warm": float(np.median([run["warm"]["seconds"] - run["warm"]["compile_wall_seconds"] for run in runs])),
+        "stan": stan["seconds"],
+    }
+    ess = {key: least["stan" if key == "stan" else "ours"] for key in seconds}
+    rate = {key: ess[key] / value for key, value in seconds.items()}
+    times = {key: value / rate["stan"] for key, value in rate.items()}
+    return {"seconds": seconds, "ess_bulk_min": ess, "ess_per_s": rate, "times_stan": times}
+
+
+def shown(found: dict) -> None:
+    """Print a contest."""
+    verdict = "agree" if found["agree"] else "DIFFER"
+    print(f"  posteriors {verdict}: means and quantiles of log-parameters within {found['largest_z']:.1f} standard errors")
+    rates, texts = found["rates"], {"ours_cold": "ours, from cold", "ours_warm": "ours, compiled", "stan": "Stan, compiled"}
+    for key, text in texts.items():
+        values = (rates[part][key] for part in ("seconds", "ess_bulk_min", "ess_per_s", "times_stan"))
+        print("  {:<16} {:8.1f} s   least bulk ESS {:6.0f}, {:8.2f} per second: {:6.1f} times Stan".format(text, *values))
 
 
 def _root(draws: list[np.ndarray]) -> np.ndarray:
@@ -185,9 +185,8 @@ def stan_order(problem: Problem, sampler: NUTS, method: int, basis: np.ndarray) 
     }
 
 
-def _affordable(cold: dict, iterations: int, speed: float, minutes: float, size: tuple[int, int]) -> int:
-    """Draws per chain that fit into the minutes, if a draw takes as many gradients as one of ours."""
-    steps = cold["num_gradients"] / iterations
+def _affordable(steps: float, speed: float, minutes: float, size: tuple[int, int]) -> int:
+    """Draws per chain that fit into the minutes, if each takes as many gradients as one of ours."""
     number = int(minutes * 60 * speed / steps)  # iterations per core
     return size[1] if number > 2 * sum(size) else max(number * 2 // 3, 50)
 
@@ -226,7 +225,9 @@ def main() -> None:
     for name in options.problems:
         found[name] = {"check": check(name, options.peer)}
         if not options.check_only:
-            found[name]["sampling"] = contest(name, options.peer, found[name]["check"], options)
+            speed = found[name]["check"]["gradients_per_s"]
+            found[name]["sampling"] = contest(name, options.peer, speed, options)
+            shown(found[name]["sampling"])
         merge("stan", found)
 
 

@@ -1,5 +1,6 @@
 """A problem as data for its Stan program: what the data block of `minimal.stan` or `network.stan` declares, no more."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def _doses(problem: ci.Problem, states: list[str]) -> dict:
     end = reading.max()
     edges = np.concatenate([time[falls], time[flows], (time + duration)[flows]])
     bounds = np.unique([begin, *edges[(begin < edges) & (edges < end)], end])
-    grids = [np.unique([*reading[(a < reading) & (reading < b)], b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    grids = [np.unique([*reading[(a < reading) & (reading < b)], b]) for a, b in itertools.pairwise(bounds)]
     times = np.concatenate(grids)
     last = np.cumsum([len(grid) for grid in grids])
     return {

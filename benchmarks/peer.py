@@ -10,6 +10,7 @@ Chains are processes, as many at a time as there are cores. PyStan keeps fits by
 here they are forgotten first, so that a time is the time of sampling.
 """
 
+import asyncio
 import json
 import re
 import shutil
@@ -23,9 +24,22 @@ import numpy as np
 import stan
 
 
+def compiled(code: str) -> None:
+    """Compile a program into the cache, where `stan.build` finds it: its own server gives a compiler five minutes only."""
+    name = httpstan.models.calculate_model_name(code)
+    try:
+        httpstan.models.import_services_extension_module(name)
+    except KeyError:
+        said = asyncio.run(httpstan.models.build_services_extension_module(code))
+        httpstan.cache.dump_services_extension_module_compiler_output(said, name)
+        httpstan.cache.dump_stanc_warnings("", name)
+
+
 def built(order: dict, **changes) -> stan.model.Model:
     """The model of an order with some data changed; compiled once, then from the cache."""
-    return stan.build(Path(order["program"]).read_text(), data=order["data"] | changes, random_seed=order["seed"])
+    code = Path(order["program"]).read_text()
+    compiled(code)
+    return stan.build(code, data=order["data"] | changes, random_seed=order["seed"])
 
 
 def values(model: stan.model.Model, points: list) -> tuple[list, list]:

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numba
 import numpy as np
 import oracle
-from scipy.integrate import odeint
 from results import merge
+from scipy.integrate import odeint
 from test_network import treatment, trigger
 
 from cytostorm.models import Network, Solver, plan, replace, solve, stage
