@@ -29,27 +29,29 @@ functions {
   // The equations (models/network.py, vector_field); y is in units of `scale`, so that one absolute tolerance serves all.
   vector field(real t, vector y, real k_fb, real k_il6_np, real k_il6_rm, real p_il6, real p_s, real p_crp,
                data array[] real on, data array[] real off, data array[] vector inflow, data vector scale,
-               data real k_p_grow, data real x_p_cap, data real x_p_ext, data real k_p_loc, data real x_p_loc, data real
-               k_p_m, data real k_p_t, data real x_p_kill, data real k_p_ab, data real s_e_p, data real k_e, data real
-               k_g, data real k_g_t, data real s_t_sup, data real s_t_ag, data real k_t_exp, data real x_t_cap, data real
-               k_t, data real k_t_con, data real w_perf, data real w_ag_p, data real x_ag, data real k_a1, data real
-               x_a1, data real k_a1_dec, data real k_a2, data real k_m_e, data real x_m_e, data real w_m_tnf, data real
-               x_m_tnf, data real k_m_ifn, data real x_m_ifn, data real k_m_dam, data real w_m_fl, data real k_m, data
-               real x_m_il10, data real x_s, data real w_fb_il6, data real w_fb_il1, data real w_fb_tnf, data real
-               w_fb_ifn, data real x_fb_il6, data real x_fb_il1, data real x_fb_tnf, data real x_fb_ifn, data real w_tnf,
-               data real p_tnf, data real w_tnf_0, data real x_tnf_e, data real p_tnf_t, data real x_tnf_il10, data real
-               k_tnf, data real p_il1, data real x_il1_il10, data real k_il1, data real w_il6_0, data real w_il6_tnf,
-               data real w_il6_il1, data real w_il6_ifn, data real w_il6_t, data real x_il6_t, data real x_il6_tnf, data
-               real x_il6_il1, data real x_il6_il10, data real k_x6, data real s_il6, data real x_il6_rm, data real
-               s_ifn, data real p_ifn, data real w_ifn_il1, data real x_ifn_il10, data real k_ifn, data real w_il10, data
-               real p_il10, data real w_il10_0, data real x_il10_il6, data real w_il10_phi, data real p_il10_t, data real
-               x_il10_t, data real k_il10, data real w_syn, data real k_s, data real p_d_cyt, data real p_d_path, data
-               real x_d_path, data real p_d_shock, data real p_d_hyp, data real x_d_hyp, data real k_d_rep, data real
-               k_ap, data real x_ap_il6, data real k_crp, data real w_crp, data real k_fer, data real w_fer, data real
-               p_fer_ap, data real p_fer_mac, data real w_fer_m, data real x_fer_ifn, data real w_temp, data real p_temp,
-               data real k_temp, data real x_temp_il1, data real x_temp_il6, data real x_temp_tnf, data real e_gr_m, data
-               real e_gr_cyt, data real e_gr_t, data real k_gr_t, data real e_gr_temp, data real w_map, data real
-               w_map_cyt, data real w_map_dam, data real weight) {
+               data real k_p_grow, data real x_p_cap, data real x_p_ext, data real k_p_loc, data real x_p_loc,
+               data real k_p_m, data real k_p_t, data real x_p_kill, data real k_p_ab, data real s_e_p,
+               data real k_e, data real k_g, data real k_g_t, data real s_t_sup, data real s_t_ag, data real k_t_exp,
+               data real x_t_cap, data real k_t, data real k_t_con, data real w_perf, data real w_ag_p,
+               data real x_ag, data real k_a1, data real x_a1, data real k_a1_dec, data real k_a2, data real k_m_e,
+               data real x_m_e, data real w_m_tnf, data real x_m_tnf, data real k_m_ifn, data real x_m_ifn,
+               data real k_m_dam, data real w_m_fl, data real k_m, data real x_m_il10, data real x_s,
+               data real w_fb_il6, data real w_fb_il1, data real w_fb_tnf, data real w_fb_ifn, data real x_fb_il6,
+               data real x_fb_il1, data real x_fb_tnf, data real x_fb_ifn, data real w_tnf, data real p_tnf,
+               data real w_tnf_0, data real x_tnf_e, data real p_tnf_t, data real x_tnf_il10, data real k_tnf,
+               data real p_il1, data real x_il1_il10, data real k_il1, data real w_il6_0, data real w_il6_tnf,
+               data real w_il6_il1, data real w_il6_ifn, data real w_il6_t, data real x_il6_t, data real x_il6_tnf,
+               data real x_il6_il1, data real x_il6_il10, data real k_x6, data real s_il6, data real x_il6_rm,
+               data real s_ifn, data real p_ifn, data real w_ifn_il1, data real x_ifn_il10, data real k_ifn,
+               data real w_il10, data real p_il10, data real w_il10_0, data real x_il10_il6, data real w_il10_phi,
+               data real p_il10_t, data real x_il10_t, data real k_il10, data real w_syn, data real k_s,
+               data real p_d_cyt, data real p_d_path, data real x_d_path, data real p_d_shock, data real p_d_hyp,
+               data real x_d_hyp, data real k_d_rep, data real k_ap, data real x_ap_il6, data real k_crp,
+               data real w_crp, data real k_fer, data real w_fer, data real p_fer_ap, data real p_fer_mac,
+               data real w_fer_m, data real x_fer_ifn, data real w_temp, data real p_temp, data real k_temp,
+               data real x_temp_il1, data real x_temp_il6, data real x_temp_tnf, data real e_gr_m,
+               data real e_gr_cyt, data real e_gr_t, data real k_gr_t, data real e_gr_temp, data real w_map,
+               data real w_map_cyt, data real w_map_dam, data real weight) {
     vector[24] x = y .* scale;
     array[5] real x0 = rest(k_il6_np, k_il6_rm, p_crp, s_il6, x_ap_il6, w_crp, w_fer, p_fer_ap, w_temp, p_temp, x_temp_il6,
                             x_temp_tnf, w_tnf);
@@ -151,8 +153,8 @@ functions {
     real dA_p = flow * (0.125 / 24) * (sar - sarp);
     real dA_s = 0.136 / 24 * A_d - flow * (0.208 / 24 * sar + 6.45 / 24 * sar / (0.939 + sar)) - dA_p;
 
-    vector[24] dx = [dP, dE, dG, dT, dA1, dA2, dM, dTNF, dIL1, dX6, dIL6, dIFN, dIL10, dS, dD, dAP, dCRP, dFER, dTEMP, dc, dA_t,
-            dA_d, dA_s, dA_p]' ./ scale;
+    vector[24] dx = [dP, dE, dG, dT, dA1, dA2, dM, dTNF, dIL1, dX6, dIL6, dIFN, dIL10, dS, dD, dAP, dCRP, dFER, dTEMP, dc,
+            dA_t, dA_d, dA_s, dA_p]' ./ scale;
     for (i in 1 : size(on)) {
       if (on[i] < t && t <= off[i]) {
         dx += inflow[i];
@@ -163,29 +165,31 @@ functions {
   array[] vector solve(data int method, vector y, data real t, data array[] real times, data real rtol, data real atol,
                        data int max_steps, real k_fb, real k_il6_np, real k_il6_rm, real p_il6, real p_s, real p_crp,
                        data array[] real on, data array[] real off, data array[] vector inflow, data vector scale,
-                       data real k_p_grow, data real x_p_cap, data real x_p_ext, data real k_p_loc, data real x_p_loc,
-                       data real k_p_m, data real k_p_t, data real x_p_kill, data real k_p_ab, data real s_e_p, data real
-                       k_e, data real k_g, data real k_g_t, data real s_t_sup, data real s_t_ag, data real k_t_exp, data
-                       real x_t_cap, data real k_t, data real k_t_con, data real w_perf, data real w_ag_p, data real
-                       x_ag, data real k_a1, data real x_a1, data real k_a1_dec, data real k_a2, data real k_m_e, data
-                       real x_m_e, data real w_m_tnf, data real x_m_tnf, data real k_m_ifn, data real x_m_ifn, data real
-                       k_m_dam, data real w_m_fl, data real k_m, data real x_m_il10, data real x_s, data real w_fb_il6,
-                       data real w_fb_il1, data real w_fb_tnf, data real w_fb_ifn, data real x_fb_il6, data real
-                       x_fb_il1, data real x_fb_tnf, data real x_fb_ifn, data real w_tnf, data real p_tnf, data real
-                       w_tnf_0, data real x_tnf_e, data real p_tnf_t, data real x_tnf_il10, data real k_tnf, data real
-                       p_il1, data real x_il1_il10, data real k_il1, data real w_il6_0, data real w_il6_tnf, data real
-                       w_il6_il1, data real w_il6_ifn, data real w_il6_t, data real x_il6_t, data real x_il6_tnf, data
-                       real x_il6_il1, data real x_il6_il10, data real k_x6, data real s_il6, data real x_il6_rm, data
-                       real s_ifn, data real p_ifn, data real w_ifn_il1, data real x_ifn_il10, data real k_ifn, data real
-                       w_il10, data real p_il10, data real w_il10_0, data real x_il10_il6, data real w_il10_phi, data
-                       real p_il10_t, data real x_il10_t, data real k_il10, data real w_syn, data real k_s, data real
-                       p_d_cyt, data real p_d_path, data real x_d_path, data real p_d_shock, data real p_d_hyp, data real
-                       x_d_hyp, data real k_d_rep, data real k_ap, data real x_ap_il6, data real k_crp, data real w_crp,
-                       data real k_fer, data real w_fer, data real p_fer_ap, data real p_fer_mac, data real w_fer_m, data
-                       real x_fer_ifn, data real w_temp, data real p_temp, data real k_temp, data real x_temp_il1, data
-                       real x_temp_il6, data real x_temp_tnf, data real e_gr_m, data real e_gr_cyt, data real e_gr_t,
-                       data real k_gr_t, data real e_gr_temp, data real w_map, data real w_map_cyt, data real w_map_dam,
-                       data real weight) {
+                       data real k_p_grow, data real x_p_cap, data real x_p_ext, data real k_p_loc,
+                       data real x_p_loc, data real k_p_m, data real k_p_t, data real x_p_kill, data real k_p_ab,
+                       data real s_e_p, data real k_e, data real k_g, data real k_g_t, data real s_t_sup,
+                       data real s_t_ag, data real k_t_exp, data real x_t_cap, data real k_t, data real k_t_con,
+                       data real w_perf, data real w_ag_p, data real x_ag, data real k_a1, data real x_a1,
+                       data real k_a1_dec, data real k_a2, data real k_m_e, data real x_m_e, data real w_m_tnf,
+                       data real x_m_tnf, data real k_m_ifn, data real x_m_ifn, data real k_m_dam, data real w_m_fl,
+                       data real k_m, data real x_m_il10, data real x_s, data real w_fb_il6, data real w_fb_il1,
+                       data real w_fb_tnf, data real w_fb_ifn, data real x_fb_il6, data real x_fb_il1,
+                       data real x_fb_tnf, data real x_fb_ifn, data real w_tnf, data real p_tnf, data real w_tnf_0,
+                       data real x_tnf_e, data real p_tnf_t, data real x_tnf_il10, data real k_tnf, data real p_il1,
+                       data real x_il1_il10, data real k_il1, data real w_il6_0, data real w_il6_tnf,
+                       data real w_il6_il1, data real w_il6_ifn, data real w_il6_t, data real x_il6_t,
+                       data real x_il6_tnf, data real x_il6_il1, data real x_il6_il10, data real k_x6,
+                       data real s_il6, data real x_il6_rm, data real s_ifn, data real p_ifn, data real w_ifn_il1,
+                       data real x_ifn_il10, data real k_ifn, data real w_il10, data real p_il10, data real w_il10_0,
+                       data real x_il10_il6, data real w_il10_phi, data real p_il10_t, data real x_il10_t,
+                       data real k_il10, data real w_syn, data real k_s, data real p_d_cyt, data real p_d_path,
+                       data real x_d_path, data real p_d_shock, data real p_d_hyp, data real x_d_hyp,
+                       data real k_d_rep, data real k_ap, data real x_ap_il6, data real k_crp, data real w_crp,
+                       data real k_fer, data real w_fer, data real p_fer_ap, data real p_fer_mac, data real w_fer_m,
+                       data real x_fer_ifn, data real w_temp, data real p_temp, data real k_temp,
+                       data real x_temp_il1, data real x_temp_il6, data real x_temp_tnf, data real e_gr_m,
+                       data real e_gr_cyt, data real e_gr_t, data real k_gr_t, data real e_gr_temp, data real w_map,
+                       data real w_map_cyt, data real w_map_dam, data real weight) {
     if (method == 0) {
       return ode_rk45_tol(field, y, t, times, rtol, atol, max_steps,
           k_fb, k_il6_np, k_il6_rm, p_il6, p_s, p_crp, on, off, inflow, scale, k_p_grow, x_p_cap, x_p_ext, k_p_loc,
@@ -238,7 +242,7 @@ data {
   vector<lower=0>[num_readings] value;
   vector[7] prior_log_median;
   vector<lower=0>[7] prior_log_sd;
-  matrix[7, 7] basis;                   // identity, or a root of a covariance: with it a diagonal metric is a dense one
+  matrix[7, 7] basis;                   // identity, or the root of a covariance: a dense metric
   // models/host.py, with what the trigger changes
   real k_p_grow;
   real x_p_cap;
@@ -380,7 +384,7 @@ model {
     for (s in 1 : num_segments) {
       int from = first[s];
       int to = last[s];
-      if (s == 1) {
+      if (s == 1) {  // from data: without sensitivities to the start
         y[from : to] = solve(method, initial + jump[1], start[1], times[from : to], rtol, atol, max_steps,
           k_fb, k_il6_np, k_il6_rm, p_il6, p_s, p_crp, on, off, inflow, scale, k_p_grow, x_p_cap, x_p_ext, k_p_loc,
           x_p_loc, k_p_m, k_p_t, x_p_kill, k_p_ab, s_e_p, k_e, k_g, k_g_t, s_t_sup, s_t_ag, k_t_exp, x_t_cap, k_t,

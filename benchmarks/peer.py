@@ -23,6 +23,8 @@ import httpstan.models
 import numpy as np
 import stan
 
+PATIENCE = 20.0  # seconds that a round may take before it is the last
+
 
 def compiled(code: str) -> None:
     """Compile a program into the cache, where `stan.build` finds it: its own server gives a compiler five minutes only."""
@@ -30,9 +32,9 @@ def compiled(code: str) -> None:
     try:
         httpstan.models.import_services_extension_module(name)
     except KeyError:
-        said = asyncio.run(httpstan.models.build_services_extension_module(code))
-        httpstan.cache.dump_services_extension_module_compiler_output(said, name)
-        httpstan.cache.dump_stanc_warnings("", name)
+        asyncio.run(httpstan.models.build_services_extension_module(code))
+    httpstan.cache.dump_services_extension_module_compiler_output("", name)
+    httpstan.cache.dump_stanc_warnings("", name)
 
 
 def built(order: dict, **changes) -> stan.model.Model:
@@ -68,6 +70,8 @@ def cost(model: stan.model.Model, points: list, rounds: int) -> list[float]:
         for point in points:
             services.log_prob_grad(model.data, point, True)
         seconds.append((time.perf_counter() - clock) / len(points) - setup)
+        if time.perf_counter() - clock > PATIENCE:
+            break
     return seconds
 
 
@@ -104,7 +108,8 @@ def sample(order: dict) -> tuple[dict, dict]:
         return fit[name].reshape(-1, chains).T
 
     warm = order["num_warmup"]
-    arrays = {name: column(name)[:, warm:] for name in model.constrained_param_names}
+    scalars = [name for name, dims in zip(model.param_names, model.dims, strict=True) if not dims]
+    arrays = {name: column(name)[:, warm:] for name in scalars}
     steps, divergent = column("n_leapfrog__"), column("divergent__")
     stated = [re.findall(rb"([\d.e+-]+) seconds \((Warm-up|Sampling)\)", text) for text in fit.stan_outputs]
     return arrays, {

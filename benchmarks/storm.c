@@ -1,7 +1,7 @@
 /* The storm network by Tsitouras' 5(4) method in plain C: the algorithm of models/march.py for the states alone.
  *
- * Same tableau, error norm, step control, first step, handling of dose times and dense output at the readings. What a number
- * is: models/host.py; the equations: models/network.py without linear drugs, which this patient does not get.
+ * Same tableau, error norm, step control, first step, handling of dose times and dense output at the readings.
+ * What a number is: models/host.py; the equations: models/network.py without linear drugs, which this patient does not get.
  */
 #include <math.h>
 #include <string.h>
@@ -105,17 +105,18 @@ static void field(const double *restrict y, const Host *restrict h, double *rest
     // Myeloid activation and cytokines
     const double dM = (h->k_m_e * H1(E, h->x_m_e) * (1 + h->w_m_tnf * H3(TNF, h->x_m_tnf))
                + h->k_m_ifn * sGm + h->k_m_dam * D + h->k_fb * Phi) * gm * B * (1 - M) - h->k_m * M;
-    const double dTNF = (h->p_tnf * M * (h->w_tnf_0 + (1 - h->w_tnf_0) * E / (E + h->x_tnf_e)) * bS / (1 + IL10 / h->x_tnf_il10)
-                 + h->p_tnf_t * TG) * gc - h->k_tnf * (TNF - h->w_tnf);
+    const double dTNF = (h->p_tnf * M * (h->w_tnf_0 + (1 - h->w_tnf_0) * E / (E + h->x_tnf_e)) * bS
+                 / (1 + IL10 / h->x_tnf_il10) + h->p_tnf_t * TG) * gc - h->k_tnf * (TNF - h->w_tnf);
     const double dIL1 = h->p_il1 * M * gc / (1 + IL10 / h->x_il1_il10) - h->k_il1 * IL1;
-    const double q = h->w_il6_0 + h->w_il6_tnf * H2(TNF, h->x_il6_tnf) + h->w_il6_il1 * H3(IL1, h->x_il6_il1) + h->w_il6_ifn * sGm
-             + h->w_il6_t * TG / (h->x_il6_t + TG);
+    const double q = h->w_il6_0 + h->w_il6_tnf * H2(TNF, h->x_il6_tnf) + h->w_il6_il1 * H3(IL1, h->x_il6_il1)
+             + h->w_il6_ifn * sGm + h->w_il6_t * TG / (h->x_il6_t + TG);
     const double dX6 = h->k_x6 * (M * q * gc / (1 + IL10 / h->x_il6_il10) - X6);
     const double dIL6 = h->s_il6 + h->p_il6 * X6 - (h->k_il6_np + h->k_il6_rm * r / (1 + IL6 / h->x_il6_rm)) * IL6;
-    const double dIFN = h->s_ifn + (h->p_ifn * (1 + h->w_syn * (1 - h->w_perf))) * TG * (1 + h->w_ifn_il1 * s1) * gc / (1 + IL10 / h->x_ifn_il10)
+    const double syn = 1 + h->w_syn * (1 - h->w_perf);
+    const double dIFN = h->s_ifn + h->p_ifn * syn * TG * (1 + h->w_ifn_il1 * s1) * gc / (1 + IL10 / h->x_ifn_il10)
                 - h->k_ifn * IFN;
     const double dIL10 = h->p_il10 * M * (h->w_il10_0 + (1 - h->w_il10_phi + h->w_il10_phi * r) * H2(IL6, h->x_il10_il6))
-                 + (h->p_il10_t * (1 + h->w_syn * (1 - h->w_perf))) * TG * TG / (h->x_il10_t + TG) - h->k_il10 * (IL10 - h->w_il10);
+                 + h->p_il10_t * syn * TG * TG / (h->x_il10_t + TG) - h->k_il10 * (IL10 - h->w_il10);
 
     // Slow consequences and read-outs
     const double dS = h->p_s * M - h->k_s * S;
@@ -124,7 +125,8 @@ static void field(const double *restrict y, const Host *restrict h, double *rest
               - h->k_d_rep * D * (1 - tox);
     const double dAP = h->k_ap * (r * IL6 / (IL6 + h->x_ap_il6) - AP);
     const double dCRP = h->k_crp * (h->w_crp + h->p_crp * AP - CRP);
-    const double dFER = h->k_fer * (h->w_fer + h->p_fer_ap * AP + h->p_fer_mac * (h->w_fer_m + M) * H2(IFN, h->x_fer_ifn) - FER);
+    const double dFER = h->k_fer * (h->w_fer + h->p_fer_ap * AP
+                        + h->p_fer_mac * (h->w_fer_m + M) * H2(IFN, h->x_fer_ifn) - FER);
     const double fx = 0.7 * H1(IL1, h->x_temp_il1) + 0.7 * r * H1(IL6, h->x_temp_il6) + 0.3 * H1(TNF, h->x_temp_tnf);
     const double dTEMP = h->k_temp * (h->w_temp + h->p_temp * (1 - h->e_gr_temp * c) * (1 - exp(-fx)) - TEMP);
     const double dc = -log(2.0) / 3.0 * c;
@@ -166,8 +168,8 @@ static double first_step(const double *k, const double *y, double rtol, double a
 
 /* Solve from `initial` over the legs and save y at the end of each, all in units of `scale`; the steps taken, rejected ones
  * included, or -1 where more than `max_steps` are needed. */
-int march(const Host *host, const double *scale, const double *initial, const Leg *legs, int num_legs, double rtol, double atol,
-          int max_steps, double *saved) {
+int march(const Host *host, const double *scale, const double *initial, const Leg *legs, int num_legs, double rtol,
+          double atol, int max_steps, double *saved) {
     double per[N], y[N], k[7][N], old[N], stages[7][N] = {{0}}, new[N];
     double t = legs[0].start, h, from = t, length = 0;
     int steps = 0;

@@ -40,6 +40,7 @@ def test_stan_solves_every_stretch_once_and_to_its_end(problem):
 
 
 def test_plain_c_declares_parameters_of_the_network_only():
-    fields = re.search(r"typedef struct \{\s*double (\w+(?:,\s+\w+)*);\s*\} Host;", (ROOT / "benchmarks/storm.c").read_text())
+    source = (ROOT / "benchmarks" / "storm.c").read_text()
+    fields = re.search(r"typedef struct \{\s*double (\w+(?:,\s+\w+)*);\s*\} Host;", source)
     assert fields is not None
     assert set(re.findall(r"\w+", fields[1])) <= set(quantities(Network()))
