@@ -29,6 +29,7 @@ from cytostorm.inference.starts import starts
 STAN = HERE.parent / ".cache" / "stan"
 METHODS = ("rk45", "bdf")
 POINTS, SEED = 16, 1
+CONSTANT, GRADIENT = 0.05, 1e-3  # how far log densities may be from one constant apart, and gradients, relative
 
 
 def asked(peer: Path, order: dict) -> tuple[dict, dict]:
@@ -78,12 +79,17 @@ def check(name: str, peer: Path) -> dict:
     before = _clock(slope, points)
     arrays, facts = asked(peer, order)
     mine = float(np.median([*before, *_clock(slope, points)]))
-    result = {"points": len(points), "gradients_per_s": {"ours": 1 / mine}, "density_spread": {}, "gradient_error": {}}
+    result = {"points": len(points), "gradients_per_s": {"ours": 1 / mine}}
+    result |= {"refused": {}, "density_spread": {}, "gradient_error": {}}
     print(f"{name}: {len(points)} prior draws with a finite density, log density {density.min():.0f} to {density.max():.0f}")
     for number, method in enumerate(METHODS):
-        difference = density - arrays[f"density_{number}"]
-        error = np.abs(gradient - arrays[f"gradient_{number}"]).max(axis=1) / np.abs(gradient).max(axis=1)
+        solved = np.isfinite(arrays[f"density_{number}"])
+        difference = (density - arrays[f"density_{number}"])[solved]
+        error = (np.abs(gradient - arrays[f"gradient_{number}"]).max(axis=1) / np.abs(gradient).max(axis=1))[solved]
+        if not (solved.sum() > len(points) / 2 and np.ptp(difference) < CONSTANT and error.max() < GRADIENT):
+            raise SystemExit(f"{name}: Stan's {method} has another posterior: {difference}, gradients {error}")
         speed = 1 / float(np.median(facts["seconds"][str(number)]))
+        result["refused"][method] = int((~solved).sum())
         result["density_spread"][method] = float(np.ptp(difference))
         result["gradient_error"][method] = float(error.max())
         result["gradients_per_s"][method] = speed
