@@ -80,7 +80,7 @@ def check(name: str, peer: Path) -> dict:
     arrays, facts = asked(peer, order)
     mine = float(np.median([*before, *_clock(slope, points)]))
     result = {"points": len(points), "gradients_per_s": {"ours": 1 / mine}}
-    result |= {"refused": {}, "density_spread": {}, "gradient_error": {}}
+    result |= {"versions": facts["versions"], "refused": {}, "density_spread": {}, "gradient_error": {}}
     print(f"{name}: {len(points)} prior draws with a finite density, log density {density.min():.0f} to {density.max():.0f}")
     for number, method in enumerate(METHODS):
         solved = np.isfinite(arrays[f"density_{number}"])

@@ -11,6 +11,7 @@ here they are forgotten first, so that a time is the time of sampling.
 """
 
 import asyncio
+import importlib.metadata
 import json
 import re
 import shutil
@@ -130,7 +131,8 @@ def main() -> None:
     build = time.perf_counter() - clock
     arrays, facts = {"check": check, "sample": sample}[order["mode"]](order)
     np.savez(answer.with_suffix(".npz"), **arrays)
-    answer.write_text(json.dumps(facts | {"build_seconds": build}))
+    versions = {name: importlib.metadata.version(name) for name in ("pystan", "httpstan")}
+    answer.write_text(json.dumps(facts | {"build_seconds": build, "versions": versions}))
 
 
 if __name__ == "__main__":

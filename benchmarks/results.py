@@ -10,9 +10,9 @@ FILE = Path(__file__).resolve().parent / "results.json"
 
 
 def merge(key: str, value: dict) -> None:
-    """Put `value` under `key`, beside what other benchmarks left there."""
+    """Put the entries of `value` under `key`, beside what was measured before."""
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
-    known |= {"machine": machine(), key: value}
+    known |= {"machine": machine(), key: known.get(key, {}) | value}
     FILE.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
 
 
