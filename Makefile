@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TOOLS := .tools
+STAN := .cache/stan
 UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export CYTOSTORM_CACHE ?= $(CURDIR)/.cache
@@ -44,9 +45,16 @@ lint: $(READY)
 docs: $(READY)  ## the documentation site, in site/
 	$(BIN)/mkdocs build --strict --quiet
 
-benchmark: $(READY)  ## time and accuracy of solves and gradients
+benchmark: $(READY) $(STAN)/.ready  ## time and accuracy here, against LSODA, plain C and Stan (an hour)
 	$(BIN)/cytostorm benchmark $(ARGS)
-	$(BIN)/python tests/race.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/race.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/plain_c.py
+	$(BIN)/python benchmarks/against_stan.py
+
+$(STAN)/.ready: benchmarks/stan-requirements.txt $(READY)
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(STAN)
+	$(UV) pip install --quiet --python $(STAN)/bin/python --requirement $<
+	@touch $@
 
 certificates: $(READY)  ## certify the gradients of every trigger over its prior; writes docs/certificates.md
 	$(BIN)/python tests/certificates.py

@@ -3,15 +3,19 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
 import cytostorm.inference as ci
+from cytostorm.inference.figures import styled
 from cytostorm.models import Solver
 
 from . import device
@@ -60,12 +64,22 @@ def main(cfg: DictConfig, folder: Path) -> int:
     medians = [{name: 1e3 * float(np.median(x)) for name, x in taken.items()} for taken in seconds]
     table = pd.DataFrame([row | median for row, median in zip(rows, medians, strict=True)])
     table.to_csv(folder / "benchmark.csv", index=False)
+    figure = work_precision(table)
+    figure.savefig(folder / "work_precision.png")
     console.print(table.to_string(index=False, float_format="{:.3g}".format), highlight=False)
     console.print(
         f"largest errors over {cfg.num_draws} prior draws against {REFERENCE.method} at rtol {REFERENCE.rtol:g}: of the"
         " log-prediction, and of its derivatives relative to the largest of each parameter; times are medians for one solve",
         highlight=False,
     )
+    density = ci.Density(problem)
+    slope = jax.jit(jax.vmap(jax.value_and_grad(lambda x: density.energy(x, jnp.array(-1)))))
+    widths = {}
+    for width in cfg.widths:
+        positions = density.positions(problem.draw(jax.random.PRNGKey(cfg.seed), width))
+        widths[width] = width / float(np.median([_time(slope, positions, 3) for _ in range(3)]))
+        console.print(f"{width:6d} lanes: {widths[width]:9.0f} gradients of the log-density per second", highlight=False)
+    pd.Series(widths, name="gradients_per_s").rename_axis("lanes").to_csv(folder / "widths.csv")
     total = round(time.perf_counter() - clock, 3)
     end(folder, "benchmark", device=hardware, seed=cfg.seed, config_sha256=config_hash, seconds={"total": total})
     return 0
@@ -83,9 +97,22 @@ def _gradient(problem: ci.Problem, solver: Solver) -> Callable:
     return jax.jit(lambda values: chosen.linearize(values))
 
 
-def _time(function: Callable, values: dict) -> float:
+def _time(function: Callable, values: Any, repeats: int = 10) -> float:
     jax.block_until_ready(function(values))
     start = time.perf_counter()
-    for _ in range(10):
+    for _ in range(repeats):
         jax.block_until_ready(function(values))
-    return (time.perf_counter() - start) / 10
+    return (time.perf_counter() - start) / repeats
+
+
+def work_precision(table: pd.DataFrame) -> Figure:
+    """The cost of a value and its gradient against the gradient's error, by method; a point for each tolerance."""
+    plt.switch_backend("agg")
+    with styled():
+        figure, ax = plt.subplots(figsize=(7.2, 4.4))
+        for (method, rows), marker in zip(table.groupby("method", sort=False), "osD^vP*X", strict=False):
+            ax.plot(rows["gradient_error"], rows["gradient_ms"], marker=marker, label=str(method))
+        ax.set(xscale="log", yscale="log", ylabel="value and gradient [ms]")
+        ax.set_xlabel("largest error of a sensitivity over prior draws, relative to the largest of its parameter")
+        ax.legend(fontsize=9)
+    return figure

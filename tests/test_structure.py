@@ -131,7 +131,7 @@ def test_arviz_may_be_imported_first():
 
 
 def test_files_stay_small():
-    for package in MAY_IMPORT:
+    for package in (*MAY_IMPORT, "benchmarks"):
         for path in (ROOT / package).rglob("*.py"):
             assert len(path.read_text().splitlines()) <= 300, path
 
@@ -142,6 +142,15 @@ def test_the_lock_is_hashed_and_names_no_registry():
     pins = [line for line in lock.splitlines() if "==" in line and not line.startswith((" ", "#"))]
     assert len(pins) > 50
     assert lock.count("--hash=sha256:") > len(pins)
+
+
+def test_the_peer_is_pinned_and_names_no_registry():
+    lines = (ROOT / "benchmarks" / "stan-requirements.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"\w+==[\d.]+", line) for line in lines if not line.startswith("#"))
+
+
+def test_the_peer_knows_nothing_of_ours():
+    assert not {name for name in imports(ROOT / "benchmarks" / "peer.py")[0] if name.startswith(("cytostorm", "export"))}
 
 
 def tracked(*packages):

@@ -1,0 +1,67 @@
+"""Our side of `against_stan`, in a process of its own: draws and seconds of sampling, from cold and once more.
+
+`ours.py NAME ANSWER [WARMUP DRAWS]`: the cache of compiled programs is that of `CYTOSTORM_CACHE`, empty for a cold run.
+"""
+
+import json
+import sys
+import time
+
+START = time.perf_counter()
+
+from pathlib import Path  # noqa: E402 - the imports count as well, and are timed from here
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+from export import prepared  # noqa: E402
+
+
+def covered(spans: list[tuple[float, float]]) -> float:
+    """The length of the union of intervals: the time in which some thread traced or compiled."""
+    total, reached = 0.0, 0.0
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def sampled(name: str, seed: int, size: tuple[int, ...]) -> tuple[dict, dict]:
+    """Draws of every parameter and what a timing needs to know of them."""
+    spans: list[tuple[float, float]] = []
+
+    def heard(event: str, seconds: float, **_) -> None:
+        if event.startswith("/jax/core/compile/"):
+            now = time.perf_counter()
+            spans.append((now - seconds, now))
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    clock = time.perf_counter()
+    problem, sampler = prepared(name, size)
+    draws = sampler.sample(problem, jax.random.PRNGKey(seed))
+    seconds = time.perf_counter() - clock
+    jax.monitoring.unregister_event_duration_listener(heard)
+    warm, steps = draws.warmup_stats["n_steps"], draws.stats["n_steps"]
+    return draws.values, {
+        "seconds": seconds,
+        "starts_seconds": draws.seconds["starts"],
+        "sampling_seconds": draws.seconds["sampling"],
+        "compile_wall_seconds": covered(spans),
+        "num_gradients": int(warm.sum() + steps.sum()),
+        "num_divergent": int(draws.stats["diverging"].sum()),
+        "num_failed": draws.num_failed,
+    }
+
+
+def main() -> None:
+    """Sample twice; the second time everything is compiled that can be kept."""
+    name, answer, size = sys.argv[1], Path(sys.argv[2]), tuple(int(x) for x in sys.argv[3:5])
+    cold_draws, cold = sampled(name, 0, size)
+    cold["process_seconds"] = time.perf_counter() - START
+    warm_draws, warm = sampled(name, 1, size)
+    arrays = {f"cold_{n}": x for n, x in cold_draws.items()} | {f"warm_{n}": x for n, x in warm_draws.items()}
+    np.savez(answer.with_suffix(".npz"), **{key: np.asarray(x) for key, x in arrays.items()})
+    answer.write_text(json.dumps({"cold": cold, "warm": warm}))
+
+
+if __name__ == "__main__":
+    main()
