@@ -9,7 +9,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export CYTOSTORM_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help setup fit test test-slow lint docs benchmark certificates lock clean
+.PHONY: help setup fit test test-slow lint docs benchmark kills certificates lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ $(STAN)/.ready: benchmarks/stan-requirements.txt $(READY)
 	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(STAN)
 	$(UV) pip install --quiet --python $(STAN)/bin/python --requirement $<
 	@touch $@
+
+kills: $(READY)  ## kill twenty fits at random moments and continue them: the same draws to the bit?
+	$(BIN)/python tests/kills.py
 
 certificates: $(READY)  ## certify the gradients of every trigger over its prior; writes docs/certificates.md
 	$(BIN)/python tests/certificates.py

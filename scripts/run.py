@@ -43,6 +43,8 @@ class Manifest(BaseModel):
     num_failed_solves: int | None = None
     num_screened: int | None = None
     num_screened_failed: int | None = None
+    facts: dict[str, float] | None = None
+    modes: list[float] | None = None
     verdict: Verdict | None = None
     passed: bool | None = None
     certificate: dict[str, float] | None = None

@@ -10,7 +10,8 @@ from catalogue import CASES
 
 from cytostorm.models import Solver, differentiate, native, plan, replace, simulate, values
 from cytostorm.models.march import march
-from cytostorm.models.native.translate import RULES, Untranslatable
+from cytostorm.models.native.rules import RULES
+from cytostorm.models.native.translate import Untranslatable
 from cytostorm.models.scenario import Scenario
 from cytostorm.models.solver import schedules
 from cytostorm.models.system import System

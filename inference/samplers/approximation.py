@@ -64,7 +64,8 @@ class Approximation(eqx.Module):
         # A proposal that cannot be solved gets no weight, by a number that the smoothing can subtract.
         ratio = np.nan_to_num(np.asarray(log_p - log_q), nan=-np.inf)
         ratio = xr.DataArray(np.maximum(ratio, ratio.max() - 700), dims="sample")
-        weights, shape = ratio.azstats.psislw(dim="sample")
+        with np.errstate(over="ignore"):  # a tail that is too heavy has quantiles that are too large
+            weights, shape = ratio.azstats.psislw(dim="sample")
         # Gumbel's largest: a sample without replacement in proportion to the weights.
         noise = jax.random.gumbel(key_pick, log_p.shape)
         chosen = np.asarray(jnp.argsort(-(jnp.asarray(weights.values) + noise))[: self.num_draws])

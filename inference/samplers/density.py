@@ -93,7 +93,8 @@ class Density:
             return found
 
         @point.def_vmap
-        def _(size: int, batched: list[bool], position: Array, chain: Array):
+        def _(size: int, batched: list[bool], position: Array, chain: Any):
+            chain = jnp.asarray(chain)
             position = position if batched[0] else jnp.broadcast_to(position, (size, *position.shape))
             chain = chain if batched[1] else jnp.broadcast_to(chain, (size,))
             block = -(-size // -(-size // (self._block or size)))

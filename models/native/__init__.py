@@ -21,7 +21,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from ..march import Legs
-from .translate import Program, Untranslatable, array, text
+from .rules import text
+from .translate import Program, Untranslatable, array
 
 logger = logging.getLogger(__name__)
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-std=gnu11", "-fPIC", "-shared", "-w")

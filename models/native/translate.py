@@ -5,14 +5,15 @@ written once, and what depends on parameters alone is computed once per solve. T
 directions of one scalar in one vector of the machine.
 """
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Literal
+
+from .rules import LOGICAL, RULES, Number, Scalar, text
 
 MOVES = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "slice", "transpose", "concatenate", "gather", "rev"}
 MOVES |= {"split", "stack", "unstack", "pad", "scatter", "dynamic_slice", "copy", "copy_p", "optimization_barrier"}
@@ -22,75 +23,6 @@ CALLS |= {"custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 
 class Untranslatable(Exception):
     """A right-hand side uses an operation that has no rule here."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Scalar:
-    """A number of the C program: its text, that of its tangents (None: they are zero), and whether it changes in time."""
-
-    text: str
-    tangent: str | None = None
-    varies: bool = False
-    logical: bool = False
-
-
-type Number = Scalar | float | int | bool
-type Partial = Callable[["Program", str, list[str]], Sequence[str | None]]
-
-
-def _pow(p: "Program", v: str, x: list[str]) -> list[str]:
-    a, b = x
-    return [
-        p.line(f"{a} > 0 ? {b} * {v} / {a} : {b} * pow({a}, {b} - 1)", v, a, b),
-        p.line(f"{a} > 0 ? {v} * log({a}) : 0.0", v, a),
-    ]
-
-
-# C text of each operation, and the partial derivatives along its operands: "1", "-1", other text, or None for zero.
-RULES: dict[str, tuple[str, Partial | None]] = {
-    "add": ("{0} + {1}", lambda p, v, x: ["1", "1"]),
-    "add_any": ("{0} + {1}", lambda p, v, x: ["1", "1"]),
-    "sub": ("{0} - {1}", lambda p, v, x: ["1", "-1"]),
-    "mul": ("{0} * {1}", lambda p, v, x: [x[1], x[0]]),
-    "div": ("{0} * {1}", lambda p, v, x: [x[1], p.line(f"-{v} * {x[1]}", v, x[1])]),  # by the reciprocal
-    "neg": ("-{0}", lambda p, v, x: ["-1"]),
-    "exp": ("exp({0})", lambda p, v, x: [v]),
-    "log": ("log({0})", lambda p, v, x: [p.line(f"1 / {x[0]}", x[0])]),
-    "log1p": ("log1p({0})", lambda p, v, x: [p.line(f"1 / (1 + {x[0]})", x[0])]),
-    "expm1": ("expm1({0})", lambda p, v, x: [p.line(f"{v} + 1", v)]),
-    "sqrt": ("sqrt({0})", lambda p, v, x: [p.line(f"0.5 / {v}", v)]),
-    "rsqrt": ("1 / sqrt({0})", lambda p, v, x: [p.line(f"-0.5 * {v} / {x[0]}", v, x[0])]),
-    "square": ("{0} * {0}", lambda p, v, x: [p.line(f"2 * {x[0]}", x[0])]),
-    "sin": ("sin({0})", lambda p, v, x: [p.line(f"cos({x[0]})", x[0])]),
-    "cos": ("cos({0})", lambda p, v, x: [p.line(f"-sin({x[0]})", x[0])]),
-    "tanh": ("tanh({0})", lambda p, v, x: [p.line(f"1 - {v} * {v}", v)]),
-    "erf": ("erf({0})", lambda p, v, x: [p.line(f"{2 / np.pi**0.5!r} * exp(-{x[0]} * {x[0]})", x[0])]),
-    "logistic": ("1 / (1 + exp(-{0}))", lambda p, v, x: [p.line(f"{v} * (1 - {v})", v)]),
-    "pow": ("pow({0}, {1})", _pow),
-    "abs": ("fabs({0})", lambda p, v, x: [p.line(f"{x[0]} > 0 ? 1.0 : {x[0]} < 0 ? -1.0 : 0.0", x[0])]),
-    "max": ("{0} > {1} || isnan({0}) ? {0} : {1}", lambda p, v, x: _either(p, x, ">")),
-    "min": ("{0} < {1} || isnan({0}) ? {0} : {1}", lambda p, v, x: _either(p, x, "<")),
-    "sign": ("{0} > 0 ? 1.0 : {0} < 0 ? -1.0 : 0.0", None),
-    "floor": ("floor({0})", None),
-    "stop_gradient": ("{0}", None),
-    "eq": ("{0} == {1}", None),
-    "ne": ("{0} != {1}", None),
-    "lt": ("{0} < {1}", None),
-    "le": ("{0} <= {1}", None),
-    "gt": ("{0} > {1}", None),
-    "ge": ("{0} >= {1}", None),
-    "and": ("{0} && {1}", None),
-    "or": ("{0} || {1}", None),
-    "not": ("!{0}", None),
-    "is_finite": ("isfinite({0})", None),
-}
-LOGICAL = {"eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "is_finite"}
-
-
-def _either(p: "Program", x: list[str], sign: str) -> list[str]:
-    """The derivatives of a maximum or minimum; both halves where the operands are equal."""
-    a, b = x
-    return [p.line(f"{s} ? 1.0 : {a} == {b} ? 0.5 : 0.0", a, b) for s in (f"{a} {sign} {b}", f"{b} {sign} {a}")]
 
 
 class Program:
@@ -148,7 +80,7 @@ class Program:
         moving = [i for i, operand in enumerate(operands) if isinstance(operand, Scalar) and operand.tangent]
         if partials is None or not moving:
             return Scalar(value, None, varies, name in LOGICAL)
-        slopes = partials(self, value, x)
+        slopes = partials(self.line, value, x)
         terms = [(slopes[i], operands[i].tangent) for i in moving if slopes[i] is not None]  # type: ignore[union-attr]
         return Scalar(value, self._sum(terms), varies)  # type: ignore[arg-type]
 
@@ -262,18 +194,6 @@ class Program:
 def _zero(*factors: Number) -> bool:
     """Whether a product is zero because a constant factor is."""
     return any(not isinstance(x, Scalar) and x == 0 for x in factors)
-
-
-def text(x: Number) -> str:
-    """A number in C."""
-    if isinstance(x, Scalar):
-        return x.text
-    if isinstance(x, bool):
-        return str(int(x))
-    value = float(x)
-    if not np.isfinite(value):
-        return "NAN" if np.isnan(value) else "INFINITY" if value > 0 else "(-INFINITY)"
-    return repr(value) if value >= 0 else f"({value!r})"
 
 
 def array(values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,175 @@
+"""Every sampler on one log-density: closed forms, two modes, evidence, resumption, what a fit says of each."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from catalogue import KnownNoise, Level, readings
+from scipy import stats
+
+from cytostorm.inference import (
+    NUTS,
+    SMC,
+    SVI,
+    Blocks,
+    ChEES,
+    Density,
+    Interrupted,
+    Laplace,
+    LogNormal,
+    Pathfinder,
+    Prior,
+    Priors,
+    Problem,
+    Starting,
+    load,
+)
+from cytostorm.models import Minimal, Scenario, Solver, bolus
+from cytostorm.scripts.cli import run
+
+KEY = jax.random.PRNGKey(11)
+VALUES = [1.3, 2.2, 0.9, 1.8]
+WIDE = Priors(w={"median": 1.0, "fold": 5})
+FEW = {"num_screened": 32, "num_climbs": 4}
+SAMPLERS = {
+    "nuts": NUTS(num_warmup=150, num_draws=300, num_chains=2, start=Starting("laplace", **FEW)),
+    "chees": ChEES(num_warmup=100, num_draws=50, num_chains=32, num_superchains=8, start=Starting("laplace", **FEW)),
+    "smc": SMC(num_particles=256, num_runs=3),
+    "laplace": Laplace(num_draws=600, start=Starting("laplace", **FEW)),
+    "pathfinder": Pathfinder(num_draws=600, num_paths=2, start=Starting(**FEW)),
+    "svi": SVI(num_draws=600, num_steps=400, start=Starting("laplace", **FEW)),
+}
+
+
+@pytest.fixture(scope="module")
+def conjugate():
+    return Problem(Level(), Scenario(), readings([0.0, 1.0, 2.0, 3.0], VALUES), WIDE, KnownNoise())
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_reproduces_a_closed_form(name, conjugate):
+    draws = SAMPLERS[name].sample(conjugate, KEY)
+    variance = WIDE["w"].log_sd ** 2
+    precision = 1 / variance + len(VALUES) / 0.25
+    mean, sd = np.log(VALUES).sum() / 0.25 / precision, precision**-0.5
+    log_w = np.log(draws.values["w"])
+    assert abs(log_w.mean() - mean) < 0.25 * sd
+    assert abs(log_w.std() / sd - 1) < 0.15
+    assert np.all(np.isfinite(draws.stats["lp"]))
+    assert draws.num_failed == 0
+    if "pareto_k" in draws.facts:
+        assert draws.facts["pareto_k"] < 0.7
+    if "log_evidence" in draws.facts:
+        normal = stats.multivariate_normal(np.zeros(4), 0.25 * np.eye(4) + variance)
+        exact = normal.logpdf(np.log(VALUES)) - np.log(VALUES).sum()
+        assert draws.facts["log_evidence"] == pytest.approx(exact, abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["nuts", "chees", "smc"])
+def test_every_sampler_continues_to_the_bit(name, conjugate, tmp_path):
+    sampler = SAMPLERS[name]
+    expected = sampler.sample(conjugate, KEY)
+    blocks = Blocks(tmp_path / "b")
+
+    def stop_halfway(done, total):
+        blocks.stop = done >= total / 2
+
+    with pytest.raises(Interrupted, match="stopped"):
+        sampler.sample(conjugate, KEY, stop_halfway, blocks)
+    found = sampler.sample(conjugate, KEY, blocks=Blocks(tmp_path / "b"))
+    np.testing.assert_array_equal(expected.values["w"], found.values["w"])
+    np.testing.assert_array_equal(expected.starts.position, found.starts.position)
+    assert expected.facts == found.facts
+    assert expected.num_solves == found.num_solves
+
+
+@pytest.mark.parametrize("name", ["nuts", "chees", "laplace", "svi"])
+def test_the_problem_is_traced_once_for_all_stages(name, conjugate, monkeypatch):
+    made = []
+    plain = Density.__init__
+
+    def noted(self, *args, **kwargs):
+        plain(self, *args, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(Density, "__init__", noted)
+    SAMPLERS[name].sample(conjugate, KEY)
+    assert [density.num_traces for density in made] == [1]
+
+
+@pytest.fixture(scope="module")
+def torn():
+    """Two readings of a storm in a host whose gain is thought to be low: a high gain, or a low one and wild readings."""
+    solver = Solver(rtol=1e-5, atol=1e-7)
+    priors = Priors(gamma={"median": 1.0, "fold": 1.8})
+    model, scenario = Minimal(w_r=0.05, k_r=0.02), Scenario(bolus("lps", 2.0))
+    return Problem(model, scenario, readings([36.0, 48.0], [300.0, 300.0]), priors, LogNormal(Prior(1.5, 3.0)), solver)
+
+
+@pytest.mark.slow
+def test_smc_weighs_the_two_modes_of_bistability_as_quadrature_does(torn):
+    density = Density(torn)
+    gain, noise = np.linspace(-1.2, 2.0, 241), np.log(1.5) + np.linspace(-3, 3, 81)
+    grid = np.stack(np.meshgrid(gain, noise, indexing="ij"), -1).reshape(-1, 2)
+    energy = np.asarray(jax.jit(jax.vmap(lambda x: density.energy(x, jnp.array(-1))))(jnp.asarray(grid)))
+    mass = np.exp(-(energy - energy.min())).reshape(241, 81)
+    evidence = -energy.min() + np.log(mass.sum() * (gain[1] - gain[0]) * (noise[1] - noise[0]))
+    high = mass[gain > np.log(1.75)].sum() / mass.sum()
+    draws = SMC(num_particles=512, num_runs=4).sample(torn, KEY)
+    shares = (draws.values["gamma"] > 1.75).mean(axis=1)
+    assert 0.1 < high < 0.98
+    assert abs(shares.mean() - high) < 0.04
+    assert draws.facts["log_evidence"] == pytest.approx(evidence, abs=0.2)
+
+
+def test_both_modes_of_bistability_are_reported(torn):
+    begun = Starting("laplace", num_screened=128, num_climbs=16).find(Density(torn), KEY, 4, Blocks())
+    assert len(begun.modes) == 2
+    assert sorted(np.exp(begun.modes[:, 0]) > 1.75) == [False, True]
+    assert begun.weight.sum() == pytest.approx(1)
+    assert set(np.exp(begun.position[:, 0]) > 1.75) == {False, True}  # chains start in both
+
+
+@pytest.mark.parametrize("name", ["chees", "smc", "laplace"])
+def test_a_fit_by_any_sampler_is_a_whole_run(name, tmp_path, capsys):
+    short = {
+        "chees": ["num_warmup=60", "num_draws=20", "num_chains=16", "num_superchains=8", "start.num_screened=64"],
+        "smc": ["num_particles=64", "num_runs=2", "num_moves=2"],
+        "laplace": ["num_draws=200", "start.num_screened=64", "start.num_climbs=8"],
+    }[name]
+    folder = tmp_path / "run"
+    given = [f"sampler.{item}" for item in short]
+    assert run(["fit", f"sampler={name}", *given, "report=true", f"hydra.run.dir={folder}"]) == 0
+    manifest = json.loads((folder / "manifest.json").read_text())
+    said = capsys.readouterr().out
+    tree = load(folder / "posterior.nc")
+    if name == "smc":
+        assert "log evidence" in said
+        assert manifest["facts"]["log_evidence"] < 0
+        assert "starts" not in tree.children
+    else:
+        assert (folder / "starts.png").exists()
+        assert len(manifest["modes"]) >= 1
+        assert tree["starts"].to_dataset().sizes["climb"] > 1
+    if name == "laplace":
+        assert not manifest["passed"]  # the posterior of the default fit is no normal distribution, and that is said
+        assert any("Pareto k" in reason for reason in manifest["verdict"]["reasons"])
+    assert pd.read_csv(folder / "summary.csv")["median"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ChEES(num_chains=20, num_superchains=16), "`num_chains` is 20; give 2 or more times `num_superchains`"),
+        (lambda: SMC(target_ess=1.5), "`target_ess` is 1.5; give a number between 0 and 1"),
+        (lambda: Laplace(num_draws=10), "`num_draws` is 10; give a multiple of 4"),
+        (lambda: Laplace(start=Starting("median")), "Laplace's method needs modes"),
+        (lambda: Starting("zero"), "`start.method` is 'zero'; choose from: screened, median, map, laplace"),
+    ],
+)
+def test_impossible_settings_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
