@@ -49,7 +49,9 @@ benchmark: $(READY) $(STAN)/.ready  ## time and accuracy here, against LSODA, pl
 	$(BIN)/cytostorm benchmark $(ARGS)
 	PYTHONPATH=tests $(BIN)/python benchmarks/race.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/plain_c.py
-	$(BIN)/python benchmarks/against_stan.py
+	$(BIN)/python benchmarks/against_stan.py minimal --plain
+	$(BIN)/python benchmarks/against_stan.py network --minutes 10
+	$(BIN)/python benchmarks/page.py
 
 $(STAN)/.ready: benchmarks/stan-requirements.txt $(READY)
 	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(STAN)

@@ -27,6 +27,7 @@ from cytostorm.inference import NUTS, Blocks, Density, Problem
 
 STAN = HERE.parent / ".cache" / "stan"
 METHODS = ("rk45", "bdf")
+METRICS = ("diagonal", "diagonal, along the axes of our posterior's covariance, given")
 POINTS, SEED = 16, 1
 CONSTANT, GRADIENT = 0.05, 1e-3  # how far log densities may be from one constant apart, and gradients, relative
 
@@ -133,6 +134,7 @@ def contest(name: str, peer: Path, speed: dict, options: argparse.Namespace) -> 
     worst = max(abs(z) for row in table.values() for z in row["z"].values())
     return {
         "method": method,
+        "metric": METRICS[not options.plain],
         "agree": bool(worst < 4),
         "largest_z": worst,
         "parameters": table,

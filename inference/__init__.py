@@ -8,6 +8,7 @@ from .noise import Noise as Noise
 from .observations import Observations as Observations
 from .observations import observations as observations
 from .posterior import assemble as assemble
+from .posterior import infer as infer
 from .posterior import load as load
 from .posterior import save as save
 from .prior import Prior as Prior

@@ -15,10 +15,16 @@ from cytostorm.models import derivations
 from .analyte import UNITS
 from .predictive import Prediction, predict
 from .problem import Problem
-from .samplers import Draws, Starts
+from .samplers import NUTS, Draws, Sampler, Starts
 
 NUM_PRIOR = 1000
 NUM_CURVES = 1000
+
+
+def infer(key: PRNGKeyArray, problem: Problem, sampler: Sampler | None = None) -> xr.DataTree:
+    """The posterior of a problem by a sampler (the no-U-turn sampler unless another is given), as `assemble` returns it."""
+    key_draws, key_rest = jax.random.split(key)
+    return assemble(problem, (sampler or NUTS()).sample(problem, key_draws), key_rest)
 
 
 def assemble(problem: Problem, draws: Draws, key: PRNGKeyArray) -> xr.DataTree:
@@ -28,7 +34,7 @@ def assemble(problem: Problem, draws: Draws, key: PRNGKeyArray) -> xr.DataTree:
     posterior_predictive, predictions, observed_data, constant_data`. Readings lie on `obs_id` with the
     coordinates subject, analyte and time; `predictions` holds curves over `time`, in the unit of their
     analyte, for a subset of the draws. Prior draws that could not be solved are left out and counted in
-    the attribute `num_failed` of `prior`.
+    the attribute `num_failed` of `prior`. Where chains climbed to modes before they started, `starts` holds the climbs.
     """
     key_prior, key_prior_y, key_y = jax.random.split(key, 3)
     shape = next(iter(draws.values.values())).shape

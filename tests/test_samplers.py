@@ -25,6 +25,7 @@ from cytostorm.inference import (
     Priors,
     Problem,
     Starting,
+    infer,
     load,
 )
 from cytostorm.models import Minimal, Scenario, Solver, bolus
@@ -158,6 +159,12 @@ def test_a_fit_by_any_sampler_is_a_whole_run(name, tmp_path, capsys):
         assert not manifest["passed"]  # the posterior of the default fit is no normal distribution, and that is said
         assert any("Pareto k" in reason for reason in manifest["verdict"]["reasons"])
     assert pd.read_csv(folder / "summary.csv")["median"].notna().all()
+
+
+def test_a_key_and_a_problem_are_enough(conjugate):
+    tree = infer(KEY, conjugate, SAMPLERS["laplace"])
+    assert {"posterior", "prior", "log_likelihood", "posterior_predictive", "predictions", "starts"} <= set(tree.children)
+    assert tree["sample_stats"].attrs["pareto_k"] < 0.7
 
 
 @pytest.mark.parametrize(
