@@ -21,6 +21,13 @@ The plain C program is the same algorithm written by hand for this model (`cc {f
 `native` is what is generated from the JAX right-hand side. A batch uses all cores. LSODA is SciPy's with a right-hand side
 compiled by numba; in its rows each side has the loosest tolerance that gives log IL-6 within 1e-4.
 
+## Work and precision
+
+![Cost of a value and its gradient against the error of the gradient](work_precision.png)
+
+`cytostorm benchmark` draws this for any problem; here the minimal model, 64 prior draws, against `dopri8` at rtol 1e-11. Times
+are of single calls, of which about 0.15 ms are the call itself.
+
 ## The posterior, against Stan
 
 The same model, priors, data, likelihood and tolerances in Stan (PyStan {pystan}). At {points} prior draws log-densities
