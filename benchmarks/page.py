@@ -25,8 +25,8 @@ compiled by numba; in its rows each side has the loosest tolerance that gives lo
 
 ![Cost of a value and its gradient against the error of the gradient](work_precision.png)
 
-`cytostorm benchmark` draws this for any problem; here the minimal model, 64 prior draws, against `dopri8` at rtol 1e-11. Times
-are of single calls, of which about 0.15 ms are the call itself.
+`cytostorm benchmark` draws this for any problem; here the minimal model, 64 prior draws, against `dopri8` at rtol 1e-11.
+Times are of single calls from Python, the cost of the call included.
 
 ## The posterior, against Stan
 
