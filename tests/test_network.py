@@ -217,7 +217,7 @@ def test_prior_draws_solve_and_stay_non_negative(name):
     priors = build(composed("fit", ["model=network", "prior=network"]).prior)
     keys = jax.random.split(jax.random.PRNGKey(3), len(priors))
     draws = {n: priors[n].distribution.sample(key, (1250,)) for n, key in zip(priors, keys, strict=True)}
-    batch = jax.jit(lambda x: jax.lax.map(lambda v: solve(replace(base, v), prepared, Solver("march")), x, batch_size=32))
+    batch = jax.jit(jax.vmap(lambda v: solve(replace(base, v), prepared, Solver())))
     result = batch(draws)
     assert np.all(result.okay)
     scale = np.array([state.scale for state in base.states])

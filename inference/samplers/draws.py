@@ -1,7 +1,7 @@
 """What every sampler returns: draws, what a diagnostician asks of them, and what it cost."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -37,6 +37,7 @@ class Draws(eqx.Module):
     facts: dict[str, float] = eqx.field(default_factory=dict)
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """What turns a problem into draws."""
 
