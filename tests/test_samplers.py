@@ -119,7 +119,7 @@ def test_smc_weighs_the_two_modes_of_bistability_as_quadrature_does(torn):
     mass = np.exp(-(energy - energy.min())).reshape(241, 81)
     evidence = -energy.min() + np.log(mass.sum() * (gain[1] - gain[0]) * (noise[1] - noise[0]))
     high = mass[gain > np.log(1.75)].sum() / mass.sum()
-    draws = SMC(num_particles=512, num_runs=4).sample(torn, KEY)
+    draws = SMC(num_particles=1024, num_runs=4).sample(torn, KEY)
     shares = (draws.values["gamma"] > 1.75).mean(axis=1)
     assert 0.1 < high < 0.98
     assert abs(shares.mean() - high) < 0.04
