@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from arviz_stats.base import array_stats
 from export import HERE, PROBLEMS, exported, prepared, program
@@ -60,7 +59,7 @@ def check(name: str, peer: Path) -> dict:
     """Density and gradient of both sides at prior draws, and the seconds of one gradient."""
     problem, _ = prepared(name)
     density = Density(problem)
-    slope = jax.jit(jax.value_and_grad(lambda position: -density.energy(position, jnp.array(-1))))
+    slope = jax.jit(jax.value_and_grad(lambda position: -density.potential(position)))
     points = list(density.positions(problem.draw(jax.random.PRNGKey(SEED), POINTS)))
     found = [slope(point) for point in points]
     points = [point for point, (value, _) in zip(points, found, strict=True) if np.isfinite(value)]

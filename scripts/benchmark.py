@@ -73,7 +73,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
         highlight=False,
     )
     density = ci.Density(problem)
-    slope = jax.jit(jax.vmap(jax.value_and_grad(lambda x: density.energy(x, jnp.array(-1)))))
+    slope = jax.jit(jax.vmap(jax.value_and_grad(density.potential)))
     widths = {}
     for width in cfg.widths:
         positions = density.positions(problem.draw(jax.random.PRNGKey(cfg.seed), width))

@@ -23,7 +23,6 @@ def measure(platform: str, name: str, widths: list[int], chains: int) -> dict:
     import arviz_base as azb
     import arviz_stats as azs
     import jax
-    import jax.numpy as jnp
 
     import cytostorm.inference as ci
 
@@ -34,7 +33,7 @@ def measure(platform: str, name: str, widths: list[int], chains: int) -> dict:
     found = device.start(platform)
     problem, _, _ = prepare(composed("fit", PROBLEMS[name]))
     density = ci.Density(problem)
-    slope = jax.jit(jax.vmap(jax.value_and_grad(lambda x: density.energy(x, jnp.array(-1)))))
+    slope = jax.jit(jax.vmap(jax.value_and_grad(density.potential)))
 
     def drawn(width: int) -> jax.Array:
         return density.positions(problem.draw(jax.random.PRNGKey(0), width))

@@ -80,7 +80,7 @@ ORDER = [
     "samplers",
 ]
 ORDER += ["predictive", "posterior", "summary", "verdict", "figures", "checks", "report"]
-SAMPLERS = ["problem", "blocks", "density", "starts", "draws", "nuts", "chees", "smc", "approximation"]
+SAMPLERS = ["problem", "settings", "blocks", "density", "starts", "draws", "nuts", "chees", "smc", "approximation"]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
 

@@ -21,6 +21,7 @@ from ..problem import Problem
 from .blocks import Blocks
 from .density import Density
 from .draws import Draws, Report
+from .settings import at_least_one
 from .starts import WALL, Starting, Starts
 
 POOL = 5  # proposals from which one draw is taken
@@ -60,7 +61,7 @@ class Approximation(eqx.Module):
         begun = self.start.find(density, key_start, CHAINS, blocks or Blocks())
         starting = time.perf_counter() - clock
         (position, log_q), solves = self.propose(density, begun, key_q, POOL * self.num_draws, report)
-        log_p = -jax.jit(jax.vmap(lambda x: density.energy(x, jnp.array(-1))))(position)
+        log_p = -jax.jit(jax.vmap(density.potential))(position)
         # A proposal that cannot be solved gets no weight, by a number that the smoothing can subtract.
         ratio = np.nan_to_num(np.asarray(log_p - log_q), nan=-np.inf)
         ratio = xr.DataArray(np.maximum(ratio, ratio.max() - 700), dims="sample")
@@ -84,9 +85,7 @@ class Approximation(eqx.Module):
         )
 
     def _check(self, *names: str) -> None:
-        for name in names:
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` is {getattr(self, name)}; give 1 or more")
+        at_least_one(self, *names)
         if self.num_draws % CHAINS:
             raise ValueError(f"`num_draws` is {self.num_draws}; give a multiple of {CHAINS}")
 
@@ -129,7 +128,7 @@ class Pathfinder(Approximation):
         key_begin, key_path, key_draw = jax.random.split(key, 3)
         more = self.start.find(density, key_begin, self.num_paths, Blocks())
         steps = 60
-        walled = lambda x: -jnp.minimum(density.energy(x, jnp.array(-1)), WALL)  # noqa: E731
+        walled = lambda x: -jnp.minimum(density.potential(x), WALL)  # noqa: E731
         find = jax.jit(
             lambda x: multi_approximate(key_path, walled, x, self.num_elbo, maxiter=steps, maxls=20, ftol=1e-6)[0]
         )
@@ -167,7 +166,7 @@ class SVI(Approximation):
         def program() -> None:
             # In units of the curvature at the mode, so that one rate of learning serves every parameter.
             z = numpyro.sample("z", dist.ImproperUniform(dist.constraints.real_vector, (), mode.shape))
-            numpyro.factor("density", -jnp.minimum(density.energy(mode + root @ z, jnp.array(-1)), WALL))
+            numpyro.factor("density", -jnp.minimum(density.potential(mode + root @ z), WALL))
 
         guide = AutoMultivariateNormal(
             program, init_loc_fn=init_to_value(values={"z": jnp.zeros_like(mode)}), init_scale=0.5

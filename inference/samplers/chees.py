@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..problem import Problem
 from .blocks import Blocks, Interrupted
 from .density import Density
-from .draws import Draws, Report, Track, sizes
+from .draws import Draws, Report, Track, of_chains, sizes
+from .settings import at_least_one, share
 from .starts import Starting
 
 WINDOWS = (0.15, 0.3, 0.5, 0.75)  # shares of the warm-up after which the metric is estimated anew
@@ -55,11 +56,8 @@ class ChEES(eqx.Module):
     block: int = eqx.field(default=20, static=True)
 
     def __check_init__(self) -> None:
-        for name in ("num_warmup", "num_draws", "num_chains", "num_superchains", "max_leapfrogs", "block"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` is {getattr(self, name)}; give 1 or more")
-        if not 0 < self.target_accept < 1:
-            raise ValueError(f"`target_accept` is {self.target_accept}; give a number between 0 and 1")
+        at_least_one(self, "num_warmup", "num_draws", "num_chains", "num_superchains", "max_leapfrogs", "block")
+        share(self, "target_accept")
         if self.num_chains % self.num_superchains or self.num_chains == self.num_superchains:
             raise ValueError(
                 f"`num_chains` is {self.num_chains}; give 2 or more times `num_superchains`, which is {self.num_superchains}"
@@ -105,18 +103,8 @@ class ChEES(eqx.Module):
             report(done, self.num_warmup + self.num_draws)
         seconds = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
         position, stats = jax.tree.map(lambda *x: np.concatenate(x).swapaxes(0, 1), *parts)
-        warm, failures = self.num_warmup, density.failures[:-1]
-        return Draws(
-            {name: np.asarray(x) for name, x in density.values(position[:, warm:]).items()},
-            {name: x[:, warm:] for name, x in stats.items()},
-            {name: x[:, :warm] for name, x in stats.items()},
-            begun,
-            int(stats["n_steps"].sum()) + self.num_chains + begun.num_solves,
-            int(failures.sum()) + begun.num_failed,
-            (failures - early) / stats["n_steps"][:, warm:].sum(axis=1),
-            seconds,
-            tuple(int(i) for i in superchain),
-        )
+        groups = tuple(int(i) for i in superchain)
+        return of_chains(position, stats, self.num_warmup, early, density, begun, seconds, groups)
 
     def _programs(self, density: Density) -> tuple[Any, Any]:
         """Two compiled programs: the first ensemble, and a block of iterations."""

@@ -54,6 +54,10 @@ class Density:
         """The position of values of the sampled parameters."""
         return jnp.log(jnp.stack([jnp.asarray(values[name]) for name in self.names], axis=-1))
 
+    def potential(self, position: Position) -> Float[Array, ""]:
+        """The energy at a position, for the stages before chains."""
+        return self.energy(position, jnp.array(-1))
+
     def log_prior(self, position: Position) -> Float[Array, ""]:
         """The log-density of the prior, without a solve."""
         return self._log_prior(position)

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Float, Int, PRNGKeyArray
 
 from ..problem import Problem
 from .blocks import Blocks
@@ -76,6 +76,31 @@ class Track:
         jax.effects_barrier()
         self._blocks.write(self.index, number, (content, failures[self.chains]))
         return content
+
+
+def of_chains(
+    position: Float[np.ndarray, "chain iteration parameter"],
+    stats: dict[str, Any],
+    num_warmup: int,
+    early: Int[np.ndarray, " chain"],
+    density: Density,
+    starts: Starts,
+    seconds: dict[str, float],
+    superchain: tuple[int, ...] | None = None,
+) -> Draws:
+    """The draws of Markov chains from all their iterations; `early` are the failures up to the end of the warm-up."""
+    failures = density.failures[:-1]
+    return Draws(
+        {name: np.asarray(x) for name, x in density.values(position[:, num_warmup:]).items()},
+        {name: x[:, num_warmup:] for name, x in stats.items()},
+        {name: x[:, :num_warmup] for name, x in stats.items()},
+        starts,
+        int(stats["n_steps"].sum()) + len(position) + starts.num_solves,
+        int(failures.sum()) + starts.num_failed,
+        (failures - early) / stats["n_steps"][:, num_warmup:].sum(axis=1),
+        seconds,
+        superchain,
+    )
 
 
 def sizes(number: int, block: int) -> list[int]:

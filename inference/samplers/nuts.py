@@ -16,8 +16,9 @@ from numpyro.infer.hmc import hmc
 from ..problem import Problem
 from .blocks import Blocks, Interrupted
 from .density import Density
-from .draws import Draws, Report, Track, sizes
-from .starts import Starting, Starts
+from .draws import Draws, Report, Track, of_chains, sizes
+from .settings import at_least_one, share
+from .starts import Starting
 
 CHAINS = ("threads", "vectorized")
 
@@ -39,11 +40,8 @@ class NUTS(eqx.Module):
     block: int = eqx.field(default=50, static=True)
 
     def __check_init__(self) -> None:
-        for name in ("num_warmup", "num_draws", "num_chains", "max_tree_depth", "block"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` is {getattr(self, name)}; give 1 or more")
-        if not 0 < self.target_accept < 1:
-            raise ValueError(f"`target_accept` is {self.target_accept}; give a number between 0 and 1")
+        at_least_one(self, "num_warmup", "num_draws", "num_chains", "max_tree_depth", "block")
+        share(self, "target_accept")
         if self.chains not in CHAINS:
             raise ValueError(f"`chains` is {self.chains!r}; choose from: {', '.join(CHAINS)}")
 
@@ -98,7 +96,9 @@ class NUTS(eqx.Module):
             tracks = apart
         outputs, early = self._run(self._advance(sample), tracks, states, density, report)
         seconds = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
-        return self._draws(outputs, early, density, begun, seconds)
+        stacked = np.concatenate if self.chains == "vectorized" else np.stack
+        position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
+        return of_chains(position, stats, self.num_warmup, early, density, begun, seconds)
 
     def _advance(self, sample: Callable) -> Callable[[Any, Any, int], Any]:
         """The compiled program that carries a chain through a block of iterations."""
@@ -163,18 +163,3 @@ class NUTS(eqx.Module):
         if any(output is None for output in outputs):
             raise Interrupted(f"stopped after {done[0]} of {total * self.num_chains} iterations")
         return outputs, early
-
-    def _draws(self, outputs: list[Any], early: np.ndarray, density: Density, begun: Starts, seconds: dict) -> Draws:
-        stacked = np.concatenate if self.chains == "vectorized" else np.stack
-        position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
-        warm, failures = self.num_warmup, density.failures[:-1]
-        return Draws(
-            {name: np.asarray(x) for name, x in density.values(position[:, warm:]).items()},
-            {name: x[:, warm:] for name, x in stats.items()},
-            {name: x[:, :warm] for name, x in stats.items()},
-            begun,
-            int(stats["n_steps"].sum()) + self.num_chains + begun.num_solves,
-            int(failures.sum()) + begun.num_failed,
-            (failures - early) / stats["n_steps"][:, warm:].sum(axis=1),
-            seconds,
-        )

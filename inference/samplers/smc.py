@@ -16,7 +16,8 @@ from ..problem import Problem
 from .blocks import Blocks, Interrupted
 from .density import Density
 from .draws import Draws, Report, Track
-from .starts import Starts
+from .settings import at_least_one, share
+from .starts import without_climbs
 
 MAX_STEPS = 200  # temperatures; a run that needs more is not going anywhere
 
@@ -48,12 +49,8 @@ class SMC(eqx.Module):
     target_accept: float = eqx.field(default=0.8, static=True)
 
     def __check_init__(self) -> None:
-        for name in ("num_particles", "num_runs", "num_moves", "num_leapfrogs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` is {getattr(self, name)}; give 1 or more")
-        for name in ("target_ess", "target_accept"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"`{name}` is {getattr(self, name)}; give a number between 0 and 1")
+        at_least_one(self, "num_particles", "num_runs", "num_moves", "num_leapfrogs")
+        share(self, "target_ess", "target_accept")
 
     def sample(
         self,
@@ -102,7 +99,7 @@ class SMC(eqx.Module):
             {name: np.asarray(x) for name, x in density.values(position).items()},
             stats,
             {},
-            _no_starts(position),
+            without_climbs(position[:, 0], 0, 0, 0),
             solves,
             int(density.failures.sum()),
             np.zeros(self.num_runs),
@@ -180,9 +177,3 @@ def _evidence(runs: Float[np.ndarray, " run"]) -> dict[str, float]:
     if len(runs) > 1:
         facts["log_evidence_se"] = float(relative.std(ddof=1) / relative.mean() / np.sqrt(len(runs)))
     return facts
-
-
-def _no_starts(position: Float[np.ndarray, "run particle parameter"]) -> Starts:
-    size = position.shape[-1]
-    nothing = (np.zeros((0, 2)), np.zeros(0, int), np.zeros((0, size)), np.zeros((0, size, size)), np.zeros(0))
-    return Starts(position[:, 0], *nothing, 0, 0, 0)

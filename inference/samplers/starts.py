@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 
 from .blocks import Blocks
 from .density import Density
+from .settings import at_least_one
 
 METHODS = ("screened", "median", "map", "laplace")
 WALL = 1e4  # energy where no solve succeeds: high, but low enough for a line search to interpolate
@@ -47,6 +48,15 @@ class Starts(eqx.Module):
         return self.spreads[0] if len(self.spreads) else None
 
 
+def without_climbs(
+    position: Float[np.ndarray, "chain parameter"], num_screened: int, num_failed: int, num_solves: int
+) -> Starts:
+    """Starting points for which nothing climbed."""
+    size = position.shape[1]
+    nothing = (np.zeros((0, 2)), np.zeros(0, int), np.zeros((0, size)), np.zeros((0, size, size)), np.zeros(0))
+    return Starts(position, *nothing, num_screened, num_failed, num_solves)
+
+
 class Starting(eqx.Module):
     """How chains start: one stage before sampling.
 
@@ -63,9 +73,7 @@ class Starting(eqx.Module):
     def __check_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"`start.method` is {self.method!r}; choose from: {', '.join(METHODS)}")
-        for name in ("num_screened", "num_climbs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`start.{name}` is {getattr(self, name)}; give 1 or more")
+        at_least_one(self, "num_screened", "num_climbs", within="start.")
 
     def find(self, density: Density, key: PRNGKeyArray, num_chains: int, blocks: Blocks) -> Starts:
         """Where `num_chains` chains start; from `blocks` if an earlier run found it.
@@ -84,7 +92,7 @@ class Starting(eqx.Module):
         priors = density.problem.sampled.values()
         middle = density.positions({n: jnp.asarray(p.median) for n, p in density.problem.sampled.items()})
         drawn = jnp.concatenate([middle[None], density.positions(density.problem.draw(key_prior, self.num_screened))])
-        energy = np.asarray(jax.jit(jax.vmap(lambda x: density.energy(x, jnp.array(-1))))(drawn))
+        energy = np.asarray(jax.jit(jax.vmap(density.potential))(drawn))
         solved = np.isfinite(energy)
         if solved.sum() < num_chains:
             raise NoStart(
@@ -92,14 +100,13 @@ class Starting(eqx.Module):
                 " narrow the priors, check units and dose, or raise `solver.max_steps`"
             )
         order = np.argsort(np.where(solved, energy, np.inf))
-        drawn, size = np.asarray(drawn), len(middle)
-        nothing = (np.zeros((0, 2)), np.zeros(0, int), np.zeros((0, size)), np.zeros((0, size, size)), np.zeros(0))
+        drawn = np.asarray(drawn)
         counts = (solved.size, int((~solved).sum()))
         if self.method in ("screened", "median"):
             best = order[:num_chains]
             if self.method == "median" and solved[0]:
                 best = np.zeros(num_chains, int)
-            return Starts(drawn[best], *nothing, *counts, solved.size)
+            return without_climbs(drawn[best], *counts, solved.size)
         scale = np.array([prior.log_sd for prior in priors])
         # Half of the climbs start at the best draws and half anywhere: the best may all lie in one basin.
         half = order[: -(-self.num_climbs // 2)]
@@ -122,7 +129,7 @@ class Starting(eqx.Module):
 
 def climb(density: Density, begin: Float[np.ndarray, "climb parameter"]) -> tuple[np.ndarray, np.ndarray, int]:
     """The local maxima of the density that L-BFGS reaches from each point, their energies, and the solves it took."""
-    slope = jax.jit(jax.value_and_grad(lambda x: density.energy(x, jnp.array(-1))))
+    slope = jax.jit(jax.value_and_grad(density.potential))
     steps = 0
 
     def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -141,7 +148,7 @@ def spread(density: Density, mode: Float[np.ndarray, " parameter"], scale: Float
     In units of the prior's standard deviations `scale`, the curvature of a direction that the data do not inform is
     one; less than a tenth of that, or a negative one, is noise or an edge, and is set to a tenth.
     """
-    slope = jax.jit(jax.vmap(jax.grad(lambda x: density.energy(x, jnp.array(-1)))))
+    slope = jax.jit(jax.vmap(jax.grad(density.potential)))
     moves = STEP * np.diag(scale)
     rows = np.asarray(slope(jnp.asarray(np.concatenate([mode + moves, mode - moves]))))
     curvature = (rows[: len(mode)] - rows[len(mode) :]) / (2 * STEP) * scale
@@ -155,7 +162,7 @@ def _modes(density: Density, ends: np.ndarray, energy: np.ndarray) -> tuple[np.n
     Two ends belong to one mode if the energy on the straight line between them stays within `BARRIER` of the higher.
     """
     between = jnp.linspace(0.1, 0.9, 9)[:, None]
-    line = jax.jit(lambda a, b: jax.vmap(lambda x: density.energy(x, jnp.array(-1)))(a + between * (b - a)))
+    line = jax.jit(lambda a, b: jax.vmap(density.potential)(a + between * (b - a)))
     mode, modes = np.zeros(len(ends), int), []
     for i in np.argsort(energy):
         for number, j in enumerate(modes):
@@ -172,7 +179,7 @@ def _around(density: Density, key: Array, centre: np.ndarray, spreads: np.ndarra
     """A draw around each centre; where it cannot be solved, one half as far, and at last the centre itself."""
     noise = np.asarray(jax.random.normal(key, centre.shape))
     moves = np.einsum("cij,cj->ci", np.linalg.cholesky(spreads), noise)
-    energy = jax.jit(jax.vmap(lambda x: density.energy(x, jnp.array(-1))))
+    energy = jax.jit(jax.vmap(density.potential))
     position = centre + moves
     for _ in range(3):
         bad = ~np.isfinite(np.asarray(energy(jnp.asarray(position))))
