@@ -25,6 +25,8 @@ from .quantity import quantities as quantities  # noqa: E402
 from .quantity import quantity as quantity  # noqa: E402
 from .quantity import replace as replace  # noqa: E402
 from .quantity import values as values  # noqa: E402
+from .reach import Reach as Reach  # noqa: E402
+from .reach import reach as reach  # noqa: E402
 from .scenario import Scenario as Scenario  # noqa: E402
 from .scenario import Trigger as Trigger  # noqa: E402
 from .scenario import stage as stage  # noqa: E402

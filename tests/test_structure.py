@@ -73,6 +73,7 @@ ORDER = [
     "observations",
     "table",
     "prior",
+    "site",
     "noise",
     "gradient",
     "problem",

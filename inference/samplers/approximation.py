@@ -133,7 +133,7 @@ class Pathfinder(Approximation):
             lambda x: multi_approximate(key_path, walled, x, self.num_elbo, maxiter=steps, maxls=20, ftol=1e-6)[0]
         )
         paths = find(jnp.asarray(more.position)).path_states
-        size = len(density.names)
+        size = density.sites.size
         # Covariance of a path: diag(alpha) + beta gamma beta'.
         spread = jax.vmap(lambda a, b, c: jnp.diag(a) + b @ c @ b.T)(paths.alpha, paths.beta, paths.gamma)
         centre = paths.position + jnp.einsum("pij,pj->pi", spread, -paths.grad_position)

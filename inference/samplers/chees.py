@@ -80,7 +80,7 @@ class ChEES(eqx.Module):
         superchain = np.repeat(np.arange(self.num_superchains), self.num_chains // self.num_superchains)
         metric = begun.covariance
         if metric is None:
-            metric = np.diag([prior.log_sd**2 for prior in problem.sampled.values()])
+            metric = np.diag(density.sites.spread**2)
         init, advance = self._programs(density)
         track = Track(0, slice(0, self.num_chains), density, blocks)
         first = (jnp.asarray(begun.position[superchain]), jnp.asarray(metric), key_run)

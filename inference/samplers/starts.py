@@ -89,8 +89,7 @@ class Starting(eqx.Module):
 
     def _find(self, density: Density, key: PRNGKeyArray, num_chains: int) -> Starts:
         key_prior, key_chain = jax.random.split(key)
-        priors = density.problem.sampled.values()
-        middle = density.positions({n: jnp.asarray(p.median) for n, p in density.problem.sampled.items()})
+        middle = jnp.asarray(density.sites.centre)
         drawn = jnp.concatenate([middle[None], density.positions(density.problem.draw(key_prior, self.num_screened))])
         energy = np.asarray(jax.jit(jax.vmap(density.potential))(drawn))
         solved = np.isfinite(energy)
@@ -107,7 +106,7 @@ class Starting(eqx.Module):
             if self.method == "median" and solved[0]:
                 best = np.zeros(num_chains, int)
             return without_climbs(drawn[best], *counts, solved.size)
-        scale = np.array([prior.log_sd for prior in priors])
+        scale = density.sites.spread
         # Half of the climbs start at the best draws and half anywhere: the best may all lie in one basin.
         half = order[: -(-self.num_climbs // 2)]
         rest = [i for i in np.flatnonzero(solved) if i not in half][: self.num_climbs - len(half)]
