@@ -1,5 +1,8 @@
 """Readings of analytes over time, each an individual value or the summary of a group."""
 
+import dataclasses
+from collections.abc import Sequence
+
 import equinox as eqx
 import numpy as np
 import pandas as pd
@@ -92,4 +95,13 @@ def observations(frame: pd.DataFrame) -> Observations:
         np.where(cens == 0, 1.0, limit),
         np.where(statistic == "individual", 0, frame["n"].fillna(0).to_numpy(float)).astype(int),
         spread,
+    )
+
+
+def joined(parts: Sequence[Observations]) -> Observations:
+    """The readings of several subjects, one after the other."""
+    names = [field.name for field in dataclasses.fields(Observations)]
+    columns = {name: [getattr(part, name) for part in parts] for name in names}
+    return Observations(
+        **{n: sum(x, ()) if isinstance(x[0], tuple) else np.concatenate(x) for n, x in columns.items()}  # type: ignore[arg-type]
     )

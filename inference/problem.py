@@ -146,8 +146,7 @@ class Problem(eqx.Module):
         """Symbol, unit and meaning of every sampled parameter."""
         known = quantities(self.model)
         text = {n: {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning} for n, q in known.items()}
-        text["sigma"] = {"symbol": r"\sigma", "unit": "1", "meaning": "SD of log-readings around the prediction"}
-        return {name: text[name] for name in self.sampled}
+        return {name: text[name] if name in text else self.noise.describe(name) for name in self.sampled}
 
 
 class Reading(dist.Distribution):
@@ -155,16 +154,18 @@ class Reading(dist.Distribution):
 
     support = dist.constraints.positive  # type: ignore[assignment]
     pytree_data_fields = ("log_f", "values")
-    pytree_aux_fields = ("noise", "data")
+    pytree_aux_fields = ("noise", "data", "scatter")
 
-    def __init__(self, noise: Noise, log_f: Array, values: Values, data: Observations):
-        self.noise, self.log_f, self.values, self.data = noise, log_f, values, data
+    def __init__(self, noise: Noise, log_f: Array, values: Values, data: Observations, scatter: Any = 1.0):
+        self.noise, self.log_f, self.values, self.data, self.scatter = noise, log_f, values, data, scatter
         super().__init__(batch_shape=(len(data),))
 
     def log_prob(self, value: Array) -> Array:  # type: ignore[override]
-        return self.noise.log_density(self.log_f, self.values, eqx.tree_at(lambda d: d.value, self.data, value))
+        return self.noise.log_density(
+            self.log_f, self.values, eqx.tree_at(lambda d: d.value, self.data, value), self.scatter
+        )
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:  # type: ignore[override]
         if sample_shape:
             return jax.vmap(lambda k: self.sample(k))(jax.random.split(key, sample_shape))
-        return self.noise.draw(key, self.log_f, self.values, self.data)
+        return self.noise.draw(key, self.log_f, self.values, self.data, self.scatter)

@@ -22,8 +22,8 @@ class Site(eqx.Module):
 
     shape: tuple[int, ...] = eqx.field(static=True)
     transform: Any = eqx.field(static=True)
-    centre: float = eqx.field(default=0.0, static=True)
-    spread: float = eqx.field(default=1.0, static=True)
+    centre: float | tuple[float, ...] = eqx.field(default=0.0, static=True)
+    spread: float | tuple[float, ...] = eqx.field(default=1.0, static=True)
 
     @property
     def size(self) -> int:

@@ -79,6 +79,9 @@ ORDER = [
     "gradient",
     "problem",
     "synthetic",
+    "variability",
+    "panel",
+    "population",
     "samplers",
 ]
 ORDER += ["predictive", "posterior", "summary", "verdict", "figures", "checks", "report"]
