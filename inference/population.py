@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
-from numpyro.handlers import seed
+from numpyro.handlers import seed, substitute
 
 from cytostorm.models import Solver, quantities, replace
 
-from .cohort import Cohort
+from .cohort import Cohort, Subject
 from .gradient import with_jacobian
 from .noise import LogNormal, Noise
 from .observations import Observations, joined
@@ -87,13 +87,7 @@ class Population(eqx.Module):
     def _panels(self, owner: np.ndarray) -> tuple[Panel, ...]:
         groups: dict[tuple[str, float], list[int]] = {}
         for i, subject in enumerate(self.cohort):
-            name = next((n for n in (subject.arm, subject.study, "*") if n in self.arms), None)
-            if name is None:
-                raise ValueError(
-                    f"subject {subject.label!r} of study {subject.study!r} has no arm; arms: {', '.join(self.arms)}"
-                    " (`*` is for all others)"
-                )
-            groups.setdefault((name, subject.start), []).append(i)
+            groups.setdefault((self._arm(subject), subject.start), []).append(i)
         middle = {name: self.priors[name].median for name in self.priors}
         return tuple(
             panel(
@@ -107,6 +101,19 @@ class Population(eqx.Module):
             )
             for (name, _), members in groups.items()
         )
+
+    def _arm(self, subject: Subject) -> str:
+        name = next((n for n in (subject.arm, subject.study, "*") if n in self.arms), None)
+        if name is None:
+            raise ValueError(
+                f"subject {subject.label!r} of study {subject.study!r} has no arm; arms: {', '.join(self.arms)}"
+                " (`*` is for all others)"
+            )
+        return name
+
+    def arm(self, subject: Subject) -> Arm:
+        """What happens to a subject."""
+        return self.arms[self._arm(subject)]
 
     def _along(self, covariate: Any) -> Float[np.ndarray, " subject"]:
         return covariate.along(np.array([s.covariate(covariate.covariate, np.zeros(1))[0] for s in self.cohort]))
@@ -137,6 +144,11 @@ class Population(eqx.Module):
     def draw(self, key: PRNGKeyArray, num: int) -> Values:
         """`num` draws of everything that is sampled from its prior."""
         return jax.vmap(lambda key: seed(self.latent, key)())(jax.random.split(key, num))  # type: ignore[return-value]
+
+    def renewed(self, values: Values, key: PRNGKeyArray) -> Values:
+        """The same population with new subjects in the place of those who were studied."""
+        kept = {name: x for name, x in values.items() if name != "z" and not name.startswith("b_")}
+        return seed(substitute(self.latent, kept), key)()  # type: ignore[return-value]
 
     def individual(self, values: Values) -> Float[Array, "subject parameter"]:
         """The log-parameters of every subject."""
