@@ -3,6 +3,8 @@
 # Loads NumPyro: ArviZ, imported before, leaves a lazy stand-in that breaks the import of its submodules.
 from numpyro import __version__ as _numpyro  # noqa: F401
 
+from .cohort import Cohort as Cohort
+from .cohort import Subject as Subject
 from .noise import LogNormal as LogNormal
 from .noise import Noise as Noise
 from .observations import Observations as Observations

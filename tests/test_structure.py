@@ -71,6 +71,7 @@ MAY_IMPORT = {"models": set(), "inference": {"models"}, "scripts": {"models", "i
 ORDER = [
     "analyte",
     "observations",
+    "cohort",
     "table",
     "prior",
     "noise",
