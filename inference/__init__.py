@@ -16,6 +16,8 @@ from .posterior import save as save
 from .prior import Prior as Prior
 from .prior import Priors as Priors
 from .problem import Problem as Problem
+from .published import published as published
+from .published import published_cohort as published_cohort
 from .samplers import NUTS as NUTS
 from .samplers import SMC as SMC
 from .samplers import SVI as SVI

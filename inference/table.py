@@ -36,28 +36,32 @@ def read(path: str | Path, analytes: Sequence[str] | None = None, subjects: Sequ
     Raises `ValueError` for a table that is not of this form: file, line, value and remedy are named.
     """
     path = Path(path)
-    frame = _check(_strings(path), path)
-    frame = _select(frame, "analyte", [canonical(a) for a in analytes] if analytes else None, path)
-    frame = _select(frame, "subject", [str(s) for s in subjects] if subjects else None, path)
-    return observations(frame)
+    return observations(select(checked(cells(contents(path), path), path), path, analytes, subjects))
 
 
-def _strings(path: Path) -> pd.DataFrame:
-    """The cells of the file as text; the index is the line number in the file."""
+def contents(path: Path) -> str:
+    """The text of a file. Raises `ValueError` for one that is absent, empty or not UTF-8."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give the path of a CSV table")
     raw = path.read_bytes()
     if not raw:
         raise ValueError(f"{path}: the file is empty (0 bytes); it needs a header line {','.join(REQUIRED)}")
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise ValueError(f"{path}, line {line}: byte {raw[error.start]:#04x} is not UTF-8; save as UTF-8") from error
+
+
+def cells(text: str, path: Path) -> pd.DataFrame:
+    """The cells of a CSV text; the index is the line number in `path`.
+
+    Raises `ValueError` for rows that do not fit the header.
+    """
     reader = csv.reader(io.StringIO(text, newline=""))
     header = [name.strip() for name in next(reader, [])]
-    cells = ((reader.line_num, [cell.strip() for cell in row]) for row in reader)
-    rows = {line: row for line, row in cells if any(row)}
+    stripped = ((reader.line_num, [cell.strip() for cell in row]) for row in reader)
+    rows = {line: row for line, row in stripped if any(row)}
     if repeated := [name for name in header if header.count(name) > 1]:
         raise ValueError(f"{path}: column `{repeated[0]}` occurs twice; keep one")
     for line, row in rows.items():
@@ -69,8 +73,8 @@ def _strings(path: Path) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=header, dtype=str)
 
 
-def _check(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The table with numbers as numbers and values in the units of their analytes."""
+def checked(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """A table of cells with numbers as numbers and values in the units of their analytes. Raises what `read` raises."""
     if missing := [column for column in REQUIRED if column not in frame]:
         raise ValueError(
             f"{path}: column `{missing[0]}` is missing; found: {', '.join(frame.columns)}; needed: {', '.join(REQUIRED)}"
@@ -86,16 +90,23 @@ def _check(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
         frame[column] = frame[column].replace("", "nan").astype(float)
     _validate(_NUMBERS, frame, path)
     _order(frame, path)
-    for row, analyte, unit in frame[["analyte", "unit"]].itertuples():
-        try:
-            scale = factor(unit, analyte)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {row}: {error}") from error
-        frame.loc[row, ["value", "limit"]] *= scale
-        if frame.loc[row, "statistic"] == "mean":
-            frame.loc[row, "sd"] *= scale
+    scale = _scale(frame, path)
+    frame["value"] *= scale
+    frame["limit"] *= scale
+    frame["sd"] *= np.where(frame["statistic"] == "mean", scale, 1.0)
     frame["unit"] = frame["analyte"].map(UNITS.get)
     return frame
+
+
+def _scale(frame: pd.DataFrame, path: Path) -> np.ndarray:
+    """The factor of each row that brings its value to the unit of its analyte."""
+    scale = np.ones(len(frame))
+    for i, (row, analyte, unit) in enumerate(frame[["analyte", "unit"]].itertuples()):
+        try:
+            scale[i] = factor(unit, analyte)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {row}: {error}") from error
+    return scale
 
 
 def _order(frame: pd.DataFrame, path: Path) -> None:
@@ -121,13 +132,18 @@ def _order(frame: pd.DataFrame, path: Path) -> None:
         )
 
 
-def _select(frame: pd.DataFrame, column: str, keep: list[str] | None, path: Path) -> pd.DataFrame:
-    if keep is None:
-        return frame
-    found = list(dict.fromkeys(frame[column]))
-    if unknown := [name for name in keep if name not in found]:
-        raise ValueError(f"{path}: no {column} `{unknown[0]}` in the table; it has: {', '.join(found)}")
-    return frame.loc[frame[column].isin(keep), :]
+def select(
+    frame: pd.DataFrame, path: Path, analytes: Sequence[str] | None = None, subjects: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """The rows of some analytes and subjects. Raises `ValueError` for one that the table does not have."""
+    wanted = {"analyte": [canonical(a) for a in analytes or ()], "subject": [str(s) for s in subjects or ()]}
+    for column, keep in wanted.items():
+        found = list(dict.fromkeys(frame[column]))
+        if unknown := [name for name in keep if name not in found]:
+            raise ValueError(f"{path}: no {column} `{unknown[0]}` in the table; it has: {', '.join(found)}")
+        if keep:
+            frame = frame.loc[frame[column].isin(keep), :]
+    return frame
 
 
 def _validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, path: Path) -> None:

@@ -66,7 +66,9 @@ def run(argv: list[str]) -> int:
 def _commanded(command: str, argv: list[str]) -> int:
     """Run a command that has verbs; what it cannot do with its arguments is a message with an exit code."""
     from .compose import BadConfig
+    from .data import place
 
+    place()
     try:
         return importlib.import_module(f".{command}", __package__).main(argv)
     except BadConfig as error:
@@ -93,8 +95,10 @@ def _hydra(job: str, overrides: list[str]) -> int:
 def _guarded(job: Callable, cfg) -> int:
     """Run a job: bad input and impossible starts are messages with an exit code, not tracebacks."""
     from .compose import BadConfig
+    from .data import place
     from .run import run_folder
 
+    place()
     folder = run_folder()
     try:
         return job(cfg, folder)

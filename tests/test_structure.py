@@ -37,7 +37,9 @@ def test_every_config_composes(job, option, tmp_path):
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o[0] not in ("device", "experiment", "debug")], ids="=".join)
-def test_every_option_builds_what_it_names(option, tmp_path):
+def test_every_option_builds_what_it_names(option, tmp_path, request):
+    if option == ("data", "published"):
+        request.getfixturevalue("shared")
     if option == ("data", "csv"):
         (tmp_path / "a.csv").write_text("subject,time_h,analyte,value,unit\nA,0,il6,1,pg/mL\n")
     cfg = composed("fit", ["=".join(option)] + ([f"data.path={tmp_path / 'a.csv'}"] if option == ("data", "csv") else []))
@@ -73,6 +75,9 @@ ORDER = [
     "observations",
     "cohort",
     "table",
+    "catalogue",
+    "converters",
+    "published",
     "prior",
     "noise",
     "gradient",
