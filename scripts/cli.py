@@ -66,9 +66,6 @@ def run(argv: list[str]) -> int:
 def _commanded(command: str, argv: list[str]) -> int:
     """Run a command that has verbs; what it cannot do with its arguments is a message with an exit code."""
     from .compose import BadConfig
-    from .data import place
-
-    place()
     try:
         return importlib.import_module(f".{command}", __package__).main(argv)
     except BadConfig as error:

@@ -44,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
     except TypeError:
         came = f"{len(arguments)} ({' '.join(arguments)})" if arguments else "none"
         raise BadConfig(f"`cytostorm data {verb}` takes {takes or 'no arguments'}; came: {came}") from None
+    place()
     with blame():
         return does(*arguments)
 
