@@ -17,7 +17,7 @@ JOBS = {
 }
 
 # What has verbs instead of a configuration, and makes no run folder: a module with a function `main(argv) -> int`.
-COMMANDS = {"data": "published data sets and your own tables: list, show, fetch"}
+COMMANDS = {"data": "published data sets and your own tables: list, show, fetch, check"}
 
 USAGE = """\
 usage: cytostorm <job> [overrides]

@@ -42,6 +42,13 @@ def show(name: str) -> int:
     raise BadConfig(f"no data set `{name}`; known: ")
 
 
+def audit(file: str, *overrides: str) -> int:
+    """Print what is understood of a table."""
+    from .audit import audit
+
+    return audit(file, *overrides)
+
+
 def fetch(name: str) -> int:
     """Bring the files of a data set into the data folder, and check them."""
     raise BadConfig(f"no data set `{name}`; known: ")
@@ -52,4 +59,5 @@ VERBS: dict[str, tuple[Callable[..., int], str, str]] = {
     "list": (tabulate, "", "the published data sets, and which of their files are here"),
     "show": (show, "NAME", "source, licence, citation and caveats of a data set"),
     "fetch": (fetch, "NAME", "bring the files of a data set into the data folder, and check them"),
+    "check": (audit, "FILE [overrides]", "what is understood of your own table, row by row"),
 }
