@@ -10,10 +10,11 @@ import pandas as pd
 from . import catalogue
 from .analyte import canonical
 from .catalogue import Entry, File
+from .cells import cells, parsed
 from .cohort import Cohort, Subject
-from .converters import convert
+from .converters import COLUMNS, convert
 from .observations import Observations, observations
-from .table import cells, checked, contents, select
+from .table import checked, select
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ def published(
     Raises `ValueError` for an unknown name, analyte or subject, for files that cannot be had or are not those of the
     catalogue, and for a negative `from_h`: a scenario starts at 0 h.
     """
+    if from_h < 0:
+        raise ValueError(f"`from_h` is {from_h:g}; a scenario starts at 0 h: give 0 or later")
     frame, path = _rows(catalogue.entry(name), analytes, subjects, from_h, keep_suspect)
     return observations(checked(frame, path))
 
@@ -48,16 +51,20 @@ def published_cohort(
     """The subjects of a data set of the catalogue: the readings of `published`, by subject.
 
     The arm of each is `name`; its study is that of the table, and its covariates are what the data set knows of its
-    patients. No doses are given: amounts belong to the scenario. Raises what `published` raises.
+    patients. No doses are given: amounts belong to the scenario. With a negative `from_h` a subject that was read before
+    the event starts at its first reading. Raises what `published` raises, but for that.
     """
     entry = catalogue.entry(name)
     frame, path = _rows(entry, analytes, subjects, from_h, keep_suspect)
-    tidy, known = checked(frame, path), _covariates(entry)
-    people = []
-    for label, rows in tidy.groupby("subject", sort=False):
-        study = str(frame.at[rows.index[0], "study"])
-        people.append(Subject(str(label), study, observations(rows), covariates=known.get(str(label), {}), arm=name))
-    return Cohort(tuple(people))
+    known = _covariates(entry)
+
+    def subject(label: str, rows: pd.DataFrame) -> Subject:
+        data = observations(rows)
+        study, start = str(frame.at[rows.index[0], "study"]), min(0.0, float(data.time[0]))
+        return Subject(label, study, data, covariates=known.get(label, {}), arm=name, start=start)
+
+    people = checked(frame, path, early=True).groupby("subject", sort=False)
+    return Cohort(tuple(subject(str(label), rows) for label, rows in people))
 
 
 def table(entry: Entry) -> tuple[pd.DataFrame, Path]:
@@ -66,8 +73,8 @@ def table(entry: Entry) -> tuple[pd.DataFrame, Path]:
     The index is the line number in the table. Raises `ValueError` if the file cannot be had or is another.
     """
     file, path = _file(entry, "readings")
-    text = convert(file, path) if file.converter else contents(path)
-    return cells(text, path), path
+    table = parsed(convert(file, path), path) if file.converter else cells(path, ",".join(COLUMNS))
+    return table.frame(), path
 
 
 def _file(entry: Entry, content: str) -> tuple[File, Path]:
@@ -79,11 +86,11 @@ def _rows(
     entry: Entry, analytes: Sequence[str] | None, subjects: Sequence[str] | None, from_h: float, keep_suspect: bool
 ) -> tuple[pd.DataFrame, Path]:
     """The rows to use, in the columns of a tidy table, and the file they come from."""
-    if not (np.isfinite(from_h) and from_h >= 0):
-        raise ValueError(f"`from_h` is {from_h:g}; a scenario starts at 0 h: give 0 or later")
+    if np.isnan(from_h):
+        raise ValueError("`from_h` is nan; give the hour from which readings are used")
     frame, path = table(entry)
     frame = frame.rename(columns={"lloq_or_uloq": "limit"}).assign(analyte=frame["analyte"].map(canonical))
-    frame = select(frame, path, analytes, subjects)
+    frame = select(frame, analytes, subjects, path)
     left_out = {
         "imputed by the source": lambda rows: rows["statistic"] == "individual_imputed",
         "suspect": lambda rows: (rows["statistic"] == "individual_suspect") & (not keep_suspect),
@@ -105,6 +112,6 @@ def _covariates(entry: Entry) -> dict[str, dict[str, float]]:
     if not any(file.content == "patients" for file in entry.files):
         return {}
     _, path = _file(entry, "patients")
-    frame = cells(contents(path), path).set_index("subject")
+    frame = cells(path, "subject").frame().set_index("subject")
     rows = frame.to_dict("index")
     return {str(label): {str(k): float(v) for k, v in row.items() if v != ""} for label, row in rows.items()}

@@ -17,7 +17,7 @@ JOBS = {
 }
 
 # What has verbs instead of a configuration, and makes no run folder: a module with a function `main(argv) -> int`.
-COMMANDS = {"data": "published data sets and your own tables: list, show, fetch"}
+COMMANDS = {"data": "published data sets and your own tables: list, show, fetch, check"}
 
 USAGE = """\
 usage: cytostorm <job> [overrides]
@@ -66,6 +66,7 @@ def run(argv: list[str]) -> int:
 def _commanded(command: str, argv: list[str]) -> int:
     """Run a command that has verbs; what it cannot do with its arguments is a message with an exit code."""
     from .compose import BadConfig
+
     try:
         return importlib.import_module(f".{command}", __package__).main(argv)
     except BadConfig as error:

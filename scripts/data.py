@@ -102,6 +102,13 @@ def _tell(label: str, *paragraphs: str, width: int | None = None) -> None:
         console.print(Text(lines[: len(indent)], style="bold") + Text(lines[len(indent) :]), soft_wrap=True)
 
 
+def audit(file: str, *overrides: str) -> int:
+    """Print what is understood of a table."""
+    from .audit import audit
+
+    return audit(file, *overrides)
+
+
 def fetch(name: str) -> int:
     """Bring the files of a data set into the data folder, check them, and read them.
 
@@ -166,4 +173,5 @@ VERBS: dict[str, tuple[Callable[..., int], str, str]] = {
     "list": (tabulate, "", "the published data sets, and which of their files are here"),
     "show": (show, "NAME", "source, licence, citation and caveats of a data set"),
     "fetch": (fetch, "NAME", "bring the files of a data set into the data folder, and check them"),
+    "check": (audit, "FILE [overrides]", "what is understood of your own table, row by row"),
 }

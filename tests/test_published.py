@@ -230,6 +230,13 @@ def test_a_cohort_has_study_arm_and_what_is_known_of_patients(toy):
     assert sum(len(subject.data) for subject in cohort) == len(published("toy"))
 
 
+def test_a_cohort_may_start_before_the_event(toy):
+    cohort = published_cohort("toy", from_h=-24.0)
+    assert (cohort["A"].start, cohort["B"].start) == (-5, 0)
+    assert cohort["A"].data.time[0] == -5
+    assert len(cohort["A"].data) == 5
+
+
 def test_the_given_cohorts_are_read_whole(shared):
     sizes = {name: (len(cohort := published_cohort(name)), sum(len(s.data) for s in cohort)) for name in entries()}
     assert sizes == {
