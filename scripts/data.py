@@ -51,7 +51,8 @@ def main(argv: Sequence[str]) -> int:
 
 def usage() -> str:
     """The verbs, one a line."""
-    rows = "\n".join(f"  {f'{verb} {takes}':<12} {text}" for verb, (_, takes, text) in VERBS.items())
+    calls = {f"{verb} {takes}": text for verb, (_, takes, text) in VERBS.items()}
+    rows = "\n".join(f"  {call:<{max(map(len, calls))}}  {text}" for call, text in calls.items())
     return f"usage: cytostorm data <verb>\n\nverbs:\n{rows}"
 
 
