@@ -3,8 +3,11 @@
 # Loads NumPyro: ArviZ, imported before, leaves a lazy stand-in that breaks the import of its submodules.
 from numpyro import __version__ as _numpyro  # noqa: F401
 
+from .account import Understood as Understood
 from .cohort import Cohort as Cohort
 from .cohort import Subject as Subject
+from .export import record_table as record_table
+from .export import write_records as write_records
 from .noise import LogNormal as LogNormal
 from .noise import Noise as Noise
 from .observations import Observations as Observations
@@ -16,6 +19,10 @@ from .posterior import save as save
 from .prior import Prior as Prior
 from .prior import Priors as Priors
 from .problem import Problem as Problem
+from .published import published as published
+from .published import published_cohort as published_cohort
+from .records import read_records as read_records
+from .records import understand_records as understand_records
 from .samplers import NUTS as NUTS
 from .samplers import SMC as SMC
 from .samplers import SVI as SVI
@@ -35,5 +42,7 @@ from .summary import summary as summary
 from .synthetic import Synthetic as Synthetic
 from .table import bundled as bundled
 from .table import read as read
+from .tidy import read_cohort as read_cohort
+from .tidy import understand_cohort as understand_cohort
 from .verdict import Verdict as Verdict
 from .verdict import judge as judge

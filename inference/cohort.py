@@ -9,9 +9,8 @@ from jaxtyping import Float
 
 from cytostorm.models import Doses, no_doses
 
+from .covariates import Course
 from .observations import Observations
-
-type Course = tuple[Float[np.ndarray, " time"], Float[np.ndarray, " time"]]
 
 
 class Subject(eqx.Module):
@@ -81,6 +80,11 @@ class Cohort(eqx.Module):
     def labels(self) -> list[str]:
         """The labels of the subjects."""
         return [subject.label for subject in self.subjects]
+
+    @property
+    def persons(self) -> list[str]:
+        """The person of each subject: its own label, unless the subject is one of several stories of a person."""
+        return [subject.person or subject.label for subject in self.subjects]
 
     @property
     def studies(self) -> list[str]:

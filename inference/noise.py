@@ -1,6 +1,7 @@
 """How readings scatter around the model's prediction."""
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -48,7 +49,8 @@ class LogNormal(Noise):
     r"""Log-normal scatter, for single readings and for summaries of groups.
 
     *A single reading* $y$ of the prediction $f$ has $\ln y \sim N(\ln f, \sigma^2)$; below (above) a limit
-    $\ell$ its likelihood is the exact tail $\Phi(\pm(\ln \ell - \ln f)/\sigma)$.
+    $\ell$ its likelihood is the exact tail $\Phi(\pm(\ln \ell - \ln f)/\sigma)$, or what lies between $\ell$ and
+    the far end of its interval.
 
     *A group's summary* is the log-mean $m$ and log-SD $s$ of $n$ subjects at one time, whose log-readings are
     taken as $N(\ln f, \tau^2)$ with a spread $\tau$ of that time's own. Under the reference prior
@@ -87,7 +89,12 @@ class LogNormal(Noise):
         sigma = self._sigma(parameters, data) * scatter
         log_y, log_limit = jnp.log(data.value), jnp.log(data.limit)
         read = self._single(log_f, sigma).log_prob(log_y) - log_y
-        tail = self._log_cdf(-data.cens * (log_limit - log_f) / sigma)
+        near = -data.cens * (log_limit - log_f) / sigma
+        tail = self._log_cdf(near)
+        if data.bound is not None:
+            closed = (data.cens != 0) & (data.bound > 0) & np.isfinite(data.bound)
+            far = -data.cens * (jnp.log(jnp.where(closed, data.bound, 1.0)) - log_f) / sigma
+            tail = jnp.where(closed, log_between(self._log_cdf, jnp.where(closed, far, near - 1.0), near), tail)
         group = self._mean(data, log_f).log_prob(log_y) - log_y
         return jnp.where(data.individual, jnp.where(data.cens == 0, read, tail), group)
 
@@ -122,3 +129,13 @@ class LogNormal(Noise):
         freedom = jnp.maximum(data.n - 1, 1)
         scale = jnp.where(data.individual, 1.0, data.spread / jnp.sqrt(jnp.maximum(data.n, 1)))
         return dist.StudentT(freedom, log_f, scale)
+
+
+def log_between(
+    log_cdf: Callable[[Array], Array], low: Float[Array, "*shape"], high: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    r"""$\ln(F(b) - F(a))$ of a symmetric distribution for finite $a < b$, exact in both tails."""
+    flip = low > 0
+    low, high = jnp.where(flip, -high, low), jnp.where(flip, -low, high)
+    outer = log_cdf(high)
+    return outer + jnp.log(-jnp.expm1(log_cdf(low) - outer))

@@ -154,11 +154,9 @@ def _coordinates(problem: Population) -> dict[str, Any]:
 
 
 def _dimensions(problem: Population) -> dict[str, list[str]]:
-    readings = dict.fromkeys(("y", "cens", "limit", "scatter"), ["obs_id"])
-    subjects = {f"{kind}_{name}": ["subject"] for name in problem.variability.effects for kind in ("subject", "b")}
-    return (
-        readings | subjects | {"omega": ["effect"], "correlation": ["pair"], "assay": ["scale"], "z": ["plain", "subject"]}
-    )
+    found = {name: ["obs_id"] for name in ("y", "cens", "limit", "scatter")}
+    found |= {f"{kind}_{name}": ["subject"] for name in problem.variability.effects for kind in ("subject", "b")}
+    return found | {"omega": ["effect"], "correlation": ["pair"], "assay": ["scale"], "z": ["plain", "subject"]}
 
 
 def _of_readings(problem: Population) -> dict[str, Any]:

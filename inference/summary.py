@@ -72,7 +72,7 @@ def individuals(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def shrinkage(tree: xr.DataTree) -> pd.Series:
-    """How far each parameter's subjects are drawn to the median: $1 - \\mathrm{SD}_s(\\bar b_s)/\\omega$ of posterior means."""
+    """How far each parameter's subjects are drawn to the median: $1 - \\mathrm{SD}_s(\\bar b_s)/\\omega$ of means."""
     posterior, found = tree["posterior"].to_dataset(), {}
     for name in posterior["effect"].values:
         deviation = np.log(posterior[f"subject_{name}"]) - np.log(posterior[name])

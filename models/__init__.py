@@ -31,6 +31,7 @@ from .reach import reach as reach  # noqa: E402
 from .scenario import Scenario as Scenario  # noqa: E402
 from .scenario import Trigger as Trigger  # noqa: E402
 from .scenario import stage as stage  # noqa: E402
+from .segments import after as after  # noqa: E402
 from .simulate import Plan as Plan  # noqa: E402
 from .simulate import Sensitivity as Sensitivity  # noqa: E402
 from .simulate import Trajectory as Trajectory  # noqa: E402

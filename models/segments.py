@@ -61,6 +61,11 @@ def just_after(time: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
     return time + MOMENT * np.maximum(1, np.abs(time))
 
 
+def after(time: float) -> float:
+    """The first moment [h] at which a reading sees a dose given at `time`; at `time` itself it is taken before the dose."""
+    return time + 2 * MOMENT * max(1.0, abs(time))
+
+
 def solve_segments(
     field: Callable[[Array, Array], Array],
     initial: Float[Array, "row state"],

@@ -16,7 +16,7 @@ from rich.table import Table
 
 import cytostorm.inference as ci
 from cytostorm.inference.summary import lesson, plain, recovery
-from cytostorm.models import derivations, stage
+from cytostorm.models import Scenario, derivations, stage
 
 from . import device
 from .compose import BadConfig, blame, build
@@ -112,9 +112,30 @@ def prepare(cfg: DictConfig) -> tuple[ci.Problem, ci.Sampler, dict[str, float]]:
         if isinstance(data, ci.Synthetic):
             truth = data.truth_of(model)
             data = data.draw(model, story, solver)
+        elif isinstance(data, ci.Cohort):
+            data, story = alone(data, story)
         problem = ci.Problem(model, story, data, priors, build(cfg.noise), solver)
     shown = [*problem.sampled, *derivations(problem.model)]
     return problem, build(cfg.sampler), {name: value for name, value in truth.items() if name in shown}
+
+
+def alone(cohort: ci.Cohort, story: Scenario) -> tuple[ci.Observations, Scenario]:
+    """The readings of the only subject of a cohort, and the scenario with its doses.
+
+    Raises `ValueError` for more than one subject, and for one whose story does not fit that of the trigger.
+    """
+    if len(cohort) > 1:
+        label = cohort.labels[0]
+        raise ValueError(f"the table has {len(cohort)} subjects, a fit takes one; choose it: `data.subjects=[{label}]`")
+    (subject,) = cohort
+    if not len(subject.data):
+        raise ValueError(f"subject {subject.label!r} has doses and no readings; choose another with `data.subjects`")
+    if subject.start > story.start or (subject.start < story.start and story.initial):
+        raise ValueError(
+            f"subject {subject.label!r} starts at {subject.start:g} h, the trigger at {story.start:g} h; count its time from"
+            " the trigger, without a reset after it, and without doses or readings before it"
+        )
+    return subject.data, Scenario(story.doses + subject.doses, story.initial, subject.start)
 
 
 def world(cfg: DictConfig) -> tuple:

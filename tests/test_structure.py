@@ -30,17 +30,22 @@ WHOLE = [option for option in OPTIONS if option[0] in ("experiment", "debug")]
 PAIRS = [("fit", option) for option in OPTIONS] + list(product(sorted(set(JOBS) - {"fit", "phenomena"}), WHOLE))
 
 
+TIDY = "subject,time_h,analyte,value,unit\nA,0,il6,1,pg/mL\n"
+TABLES = {"csv": TIDY, "cohort": TIDY, "nonmem": "ID,TIME,DV,DVID\nA,0,1,il6\n"}
+
+
 @pytest.mark.parametrize(("job", "option"), PAIRS, ids=lambda x: x if isinstance(x, str) else "=".join(x))
 def test_every_config_composes(job, option, tmp_path):
-    overrides = ["=".join(option)] + ([f"data.path={tmp_path}"] if option == ("data", "csv") else [])
+    overrides = ["=".join(option)] + ([f"data.path={tmp_path}"] if option[-1] in TABLES else [])
     check(job, overrides)
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o[0] not in ("device", "experiment", "debug")], ids="=".join)
-def test_every_option_builds_what_it_names(option, tmp_path):
-    if option == ("data", "csv"):
-        (tmp_path / "a.csv").write_text("subject,time_h,analyte,value,unit\nA,0,il6,1,pg/mL\n")
-    cfg = composed("fit", ["=".join(option)] + ([f"data.path={tmp_path / 'a.csv'}"] if option == ("data", "csv") else []))
+def test_every_option_builds_what_it_names(option, tmp_path, request):
+    if option in (("data", "published"), ("data", "published_cohort")):
+        request.getfixturevalue("shared")
+    (tmp_path / "a.csv").write_text(TABLES.get(option[-1], ""))
+    cfg = composed("fit", ["=".join(option)] + ([f"data.path={tmp_path / 'a.csv'}"] if option[-1] in TABLES else []))
     assert type(build(cfg[option[0]])).__module__.startswith("cytostorm.")
 
 
@@ -70,9 +75,21 @@ def test_quantities_are_written_as_real_numbers(option):
 MAY_IMPORT = {"models": set(), "inference": {"models"}, "scripts": {"models", "inference"}, "configs": set(), "data": set()}
 ORDER = [
     "analyte",
+    "cells",
+    "covariates",
     "observations",
     "cohort",
     "table",
+    "catalogue",
+    "converters",
+    "published",
+    "form",
+    "nonmem",
+    "export",
+    "account",
+    "tidy",
+    "stories",
+    "records",
     "prior",
     "site",
     "noise",
@@ -84,7 +101,7 @@ ORDER = [
     "population",
     "samplers",
 ]
-ORDER += ["predictive", "posterior", "summary", "verdict", "figures", "checks", "report"]
+ORDER += ["predictive", "population_tree", "posterior", "summary", "verdict", "figures", "checks", "report"]
 SAMPLERS = ["problem", "settings", "blocks", "density", "starts", "draws", "nuts", "chees", "smc", "approximation"]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
