@@ -130,7 +130,8 @@ class Population(eqx.Module):
         if self.scales:
             assert self.assay is not None
             found["assay"] = positive(self.assay, (len(self.scales),))
-        return Sites(found | self.variability.sites(len(self.cohort)))
+        medians = {name: self.priors[name].median for name in self.priors}
+        return Sites(found | self.variability.sites(len(self.cohort), medians), len(self.cohort))
 
     def latent(self) -> Values:
         """The NumPyro program of everything but the readings."""
@@ -139,7 +140,8 @@ class Population(eqx.Module):
             assert self.assay is not None
             shape = self.assay.distribution.expand([len(self.scales)]).to_event(1)
             values["assay"] = jnp.asarray(numpyro.sample("assay", shape))
-        return values | self.variability.program(self.weight)
+        values |= self.variability.coefficients()
+        return values | self.variability.program(self.centre(values), self.weight)
 
     def draw(self, key: PRNGKeyArray, num: int) -> Values:
         """`num` draws of everything that is sampled from its prior."""
@@ -147,18 +149,22 @@ class Population(eqx.Module):
 
     def renewed(self, values: Values, key: PRNGKeyArray) -> Values:
         """The same population with new subjects in the place of those who were studied."""
-        kept = {name: x for name, x in values.items() if name != "z" and not name.startswith("b_")}
+        kept = {name: x for name, x in values.items() if name != "z" and not name.startswith("log_")}
         return seed(substitute(self.latent, kept), key)()  # type: ignore[return-value]
+
+    def centre(self, values: Values) -> dict[str, Float[Array, " subject"]]:
+        """The log-parameters of a typical subject with the covariates of each."""
+        found = {name: jnp.broadcast_to(jnp.log(values[name]), len(self.cohort)) for name in self.priors}
+        for name, (covariate, along) in self.explained.items():
+            found[covariate.parameter] = found[covariate.parameter] + values.get(name, covariate.coefficient) * along
+        return found
 
     def individual(self, values: Values) -> Float[Array, "subject parameter"]:
         """The log-parameters of every subject."""
-        names = list(self.priors)
-        theta = jnp.broadcast_to(jnp.log(jnp.stack([values[n] for n in names])), (len(self.cohort), len(names)))
-        index = np.array([names.index(name) for name in self.variability.effects])
-        theta = theta.at[:, index].add(self.variability.deviations(values, self.weight).T)
-        for name, (covariate, along) in self.explained.items():
-            theta = theta.at[:, names.index(covariate.parameter)].add(values.get(name, covariate.coefficient) * along)
-        return theta
+        centre = self.centre(values)
+        theirs = self.variability.subjects(values, centre, self.weight)
+        found = centre | dict(zip(self.variability.effects, theirs, strict=True))
+        return jnp.stack([found[name] for name in self.priors], axis=1)
 
     def predict(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
         """The log-prediction of every reading and which subjects could be solved; differentiable in reverse mode."""

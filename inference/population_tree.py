@@ -155,7 +155,7 @@ def _coordinates(problem: Population) -> dict[str, Any]:
 
 def _dimensions(problem: Population) -> dict[str, list[str]]:
     found = {name: ["obs_id"] for name in ("y", "cens", "limit", "scatter")}
-    found |= {f"{kind}_{name}": ["subject"] for name in problem.variability.effects for kind in ("subject", "b")}
+    found |= {f"{kind}_{name}": ["subject"] for name in problem.variability.effects for kind in ("subject", "log")}
     return found | {"omega": ["effect"], "correlation": ["pair"], "assay": ["scale"], "z": ["plain", "subject"]}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from numpyro.distributions.transforms import ExpTransform
 
 from .prior import Prior
@@ -24,6 +24,7 @@ class Site(eqx.Module):
     transform: Any = eqx.field(static=True)
     centre: float | tuple[float, ...] = eqx.field(default=0.0, static=True)
     spread: float | tuple[float, ...] = eqx.field(default=1.0, static=True)
+    by_subject: bool = eqx.field(default=False, static=True)
 
     @property
     def size(self) -> int:
@@ -37,14 +38,30 @@ def positive(prior: Prior, shape: tuple[int, ...] = ()) -> Site:
 
 
 class Sites(eqx.Module):
-    """The sites of a program, side by side in one unconstrained vector, the position."""
+    """The sites of a program, side by side in one unconstrained vector, the position.
+
+    The last axis of those that are `by_subject` runs over `num_subjects`.
+    """
 
     parts: Mapping[str, Site] = eqx.field(static=True)
+    num_subjects: int = eqx.field(default=0, static=True)
 
     @property
     def size(self) -> int:
         """The length of a position."""
         return sum(site.size for site in self.parts.values())
+
+    @property
+    def blocks(self) -> list[Int[np.ndarray, " entry"]]:
+        """The entries of a position that belong together: those shared by all subjects, and those of each subject."""
+        owner = [
+            np.broadcast_to(np.arange(1, self.num_subjects + 1), site.shape).ravel()
+            if site.by_subject
+            else np.zeros(site.size, int)
+            for site in self.parts.values()
+        ]
+        every = np.concatenate(owner)
+        return [np.flatnonzero(every == i) for i in range(self.num_subjects + 1)]
 
     @property
     def centre(self) -> Float[np.ndarray, " parameter"]:

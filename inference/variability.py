@@ -17,12 +17,15 @@ from .site import Site, Values
 
 KINDS = ("power", "exponential")
 
+type Centre = Mapping[str, Float[Array, " subject"]]
+type Weight = Float[Any, " subject"]
+
 
 class Effect(eqx.Module):
     """The spread of one parameter between subjects: `omega` is the standard deviation of its logarithm.
 
-    `centred` chooses what is sampled for each subject: its deviation (for readings that tell it well), or the deviation
-    in units of its spread given the other parameters (for readings that do not).
+    `centred` chooses what is sampled for each subject: its log-parameter (for readings that tell it well), or its
+    deviation from the median in units of the spread, given its other parameters (for readings that do not).
     """
 
     omega: Prior = Prior(0.3, 3.0)
@@ -98,29 +101,35 @@ class Variability(eqx.Module):
         """Whether the effects are correlated."""
         return self.correlation is not None and len(self.effects) > 1
 
-    def sites(self, num: int) -> dict[str, Site]:
-        """What is sampled for `num` subjects."""
+    def sites(self, num: int, middle: Mapping[str, float]) -> dict[str, Site]:
+        """What is sampled for `num` subjects of a population with these prior medians."""
         size = len(self.effects)
         priors = [effect.omega for effect in self.effects.values()]
-        middle = tuple(math.log(prior.median) for prior in priors)
-        omega = Site((size,), ExpTransform(), middle, tuple(prior.log_sd for prior in priors))
+        typical = tuple(math.log(prior.median) for prior in priors)
+        omega = Site((size,), ExpTransform(), typical, tuple(prior.log_sd for prior in priors))
         found = {"omega": omega}
         if self.correlated:
             found["root"] = Site((size * (size - 1) // 2,), CorrCholeskyTransform(), spread=0.5)
         if plain := self._plain:
-            found["z"] = Site((len(plain), num), IdentityTransform())
+            found["z"] = Site((len(plain), num), IdentityTransform(), by_subject=True)
         for name, effect in self.effects.items():
             if effect.centred:
-                found[f"b_{name}"] = Site((num,), IdentityTransform(), spread=effect.omega.median)
+                centre, spread = math.log(middle[name]), effect.omega.median
+                found[f"log_{name}"] = Site((num,), IdentityTransform(), centre, spread, by_subject=True)
         for covariate in self.covariates:
             if covariate.sd is not None:
                 found[covariate.name] = Site((), IdentityTransform(), covariate.coefficient, covariate.sd)
         return found
 
-    def program(self, weight: Float[np.ndarray, " subject"]) -> Values:
-        """The NumPyro program of what differs between subjects, whose effects are narrowed by `weight`.
+    def coefficients(self) -> Values:
+        """The NumPyro program of the coefficients of covariates."""
+        return {x.name: _sample(x.name, dist.Normal(x.coefficient, x.sd)) for x in self.covariates if x.sd is not None}
 
-        The mean of $n$ subjects is one whose effects are narrower by $1/\\sqrt n$.
+    def program(self, centre: Centre, weight: Weight) -> Values:
+        """The NumPyro program of what differs between subjects.
+
+        `centre` are the log-parameters of a typical subject with the covariates of each; `weight` narrows effects: the
+        mean of $n$ subjects is one whose effects are narrower by $1/\\sqrt n$.
         """
         size = len(self.effects)
         priors = [effect.omega for effect in self.effects.values()]
@@ -135,16 +144,14 @@ class Variability(eqx.Module):
             found[name] = _sample(name, dist.Normal(middle, spread).to_event(1))
             return found[name]
 
-        self._standard(found, weight, given)
-        for covariate in self.covariates:
-            if covariate.sd is not None:
-                found[covariate.name] = _sample(covariate.name, dist.Normal(covariate.coefficient, covariate.sd))
+        self._standard(found, centre, weight, given)
         return found
 
-    def deviations(self, values: Values, weight: Float[Any, " subject"]) -> Float[Array, "effect subject"]:
-        """The deviation of each subject's log-parameters from the population's, before covariates."""
-        z = self._standard(values, weight, lambda name, middle, spread: values[name])
-        return values["omega"][:, None] * (self.root(values) @ z) * weight[None]
+    def subjects(self, values: Values, centre: Centre, weight: Weight) -> Float[Array, "effect subject"]:
+        """The log-parameters of every subject."""
+        z = self._standard(values, centre, weight, lambda name, middle, spread: values[name])
+        middle = jnp.stack([centre[name] for name in self.effects])
+        return middle + values["omega"][:, None] * (self.root(values) @ z) * weight
 
     def root(self, values: Values) -> Float[Array, "effect effect"]:
         """The lower triangular root of the correlation."""
@@ -155,18 +162,18 @@ class Variability(eqx.Module):
         return [name for name, effect in self.effects.items() if not effect.centred]
 
     def _standard(
-        self, values: Values, weight: Float[Any, " subject"], given: Callable[[str, Array, Array], Array]
+        self, values: Values, centre: Centre, weight: Weight, given: Callable[[str, Array, Array], Array]
     ) -> Float[Array, "effect subject"]:
-        """$z$ of every subject, where `given(name, middle, spread)` are the deviations of a centred effect."""
+        """$z$ of every subject, where `given(name, middle, spread)` are the log-parameters of a centred effect."""
         root, z = self.root(values), []
         for k, (name, effect) in enumerate(self.effects.items()):
             if not effect.centred:
                 z.append(values["z"][self._plain.index(name)])
                 continue
-            middle = sum((root[k, q] * z[q] for q in range(k)), jnp.zeros(len(weight)))
             scale = values["omega"][k] * weight
-            b = given(f"b_{name}", scale * middle, scale * root[k, k])
-            z.append((b / scale - middle) / root[k, k])
+            before = sum((root[k, q] * z[q] for q in range(k)), jnp.zeros(len(weight)))
+            log_parameter = given(f"log_{name}", centre[name] + scale * before, scale * root[k, k])
+            z.append(((log_parameter - centre[name]) / scale - before) / root[k, k])
         return jnp.stack(z)
 
 

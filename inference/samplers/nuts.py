@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpyro.infer.hmc import hmc
 
 from ..problem import Problem
@@ -21,6 +21,29 @@ from .settings import at_least_one, share
 from .starts import Starting
 
 CHAINS = ("threads", "vectorized")
+
+
+class Parts:
+    """A position in the parts whose metrics are dense: all of it, or what subjects share and what is each one's own."""
+
+    def __init__(self, blocks: list[Int[np.ndarray, " entry"]]):
+        self._blocks = {f"part_{i:04d}": block for i, block in enumerate(blocks) if len(block)}
+        self._back = np.argsort(np.concatenate(list(self._blocks.values())))
+        self.names = [(name,) for name in self._blocks]
+
+    def split(self, position: Float[Array, " parameter"]) -> dict[str, Array]:
+        """The parts of a position."""
+        return {name: jnp.asarray(position)[block] for name, block in self._blocks.items()}
+
+    def joined(self, parts: dict[str, Array]) -> Float[Array, " parameter"]:
+        """The position of its parts."""
+        return jnp.concatenate([parts[name] for name in self._blocks])[self._back]
+
+    def blocks_of(self, covariance: Float[np.ndarray, "parameter parameter"], dense: bool) -> Any:
+        """The covariance within each part, or the variances."""
+        if not dense:
+            return {(name,): jnp.diag(covariance)[block] for name, block in self._blocks.items()}
+        return {(name,): jnp.asarray(covariance[np.ix_(block, block)]) for name, block in self._blocks.items()}
 
 
 class NUTS(eqx.Module):
@@ -65,14 +88,16 @@ class NUTS(eqx.Module):
         key_start, *keys = jax.random.split(key, self.num_chains + 1)
         begun = self.start.find(density, key_start, self.num_chains, blocks)
         starting = time.perf_counter() - clock
-        init, sample = hmc(potential_fn_gen=lambda chain: lambda z: density.energy(z, chain), algo="NUTS")
+        apart = Parts(density.sites.blocks)
+        init, sample = hmc(potential_fn_gen=lambda chain: lambda z: density.energy(apart.joined(z), chain), algo="NUTS")
+        metric = None if begun.covariance is None else apart.blocks_of(begun.covariance, self.dense_mass)
 
         def begin(key, chain, position):
             return init(
-                position,
+                apart.split(position),
                 self.num_warmup,
-                inverse_mass_matrix=None if begun.covariance is None else jnp.asarray(begun.covariance),
-                dense_mass=self.dense_mass,
+                inverse_mass_matrix=metric and dict(metric),  # NumPyro writes into what it is given
+                dense_mass=apart.names if self.dense_mass else [],  # type: ignore[arg-type]
                 target_accept_prob=self.target_accept,
                 max_tree_depth=self.max_tree_depth,
                 model_args=(chain,),
@@ -82,10 +107,10 @@ class NUTS(eqx.Module):
         # The trace also tells the kernel how long the warm-up is, which it must know before it continues a chain.
         start = jax.jit(begin)
         like = jax.eval_shape(start, keys[0], jnp.array(0), begun.position[0])
-        apart = [Track(i, slice(i, i + 1), density, blocks) for i in range(self.num_chains)]
+        single = [Track(i, slice(i, i + 1), density, blocks) for i in range(self.num_chains)]
         states = [
             track.block(0, lambda i=i: start(keys[i], jnp.array(i), begun.position[i]), lambda: like)
-            for i, track in enumerate(apart)
+            for i, track in enumerate(single)
         ]
         if any(state is None for state in states):
             raise Interrupted("stopped before the first iteration")
@@ -93,14 +118,14 @@ class NUTS(eqx.Module):
             states = [jax.tree.map(lambda *x: jnp.stack(x), *states)]
             tracks = [Track(0, slice(0, self.num_chains), density, blocks)]
         else:
-            tracks = apart
-        outputs, early = self._run(self._advance(sample), tracks, states, density, report)
+            tracks = single
+        outputs, early = self._run(self._advance(sample, apart), tracks, states, density, report)
         seconds = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
         stacked = np.concatenate if self.chains == "vectorized" else np.stack
         position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
         return of_chains(position, stats, self.num_warmup, early, density, begun, seconds)
 
-    def _advance(self, sample: Callable) -> Callable[[Any, Any, int], Any]:
+    def _advance(self, sample: Callable, apart: Parts) -> Callable[[Any, Any, int], Any]:
         """The compiled program that carries a chain through a block of iterations."""
 
         def run(state, chain, length: int):
@@ -115,7 +140,7 @@ class NUTS(eqx.Module):
                     "tree_depth": jnp.ceil(jnp.log2(state.num_steps + 1.0)).astype(int),
                     "diverging": state.diverging,
                 }
-                return state, (state.z, stats)
+                return state, (apart.joined(state.z), stats)
 
             return jax.lax.scan(step, state, length=length)
 
