@@ -118,3 +118,8 @@ def _tidy(subject: Subject) -> pd.DataFrame:
     frame.insert(0, "study", subject.study)
     known = {name: subject.covariate(name, subject.data.time) for name in [*subject.covariates, *subject.changing]}
     return frame.assign(arm=subject.arm, **known)
+
+
+def merged(cohorts: Sequence[Cohort]) -> Cohort:
+    """The subjects of several cohorts, in order. Raises what `Cohort` raises."""
+    return Cohort(tuple(subject for cohort in cohorts for subject in cohort))

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -46,6 +47,10 @@ class Observations(eqx.Module):
     def individual(self) -> Bool[Array | np.ndarray, " obs"]:
         """Which rows are readings of one subject."""
         return self.n == 0
+
+    def reading(self, value: Float[Any, " obs"]) -> "Observations":
+        """The same observations with other values."""
+        return eqx.tree_at(lambda data: data.value, self, value)
 
     @property
     def interval(self) -> tuple[np.ndarray, np.ndarray]:

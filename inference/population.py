@@ -30,8 +30,7 @@ class Population(eqx.Module):
 
     `priors` are those of the population's medians. Subjects differ by `variability`; parameters that it does not name
     are the same in all. A subject whose readings are the mean of $n$ lies closer to the median by $1/\sqrt n$, and so
-    do its readings to their predictions. Where `assay` is a prior, every analyte of every study but the first has a
-    factor between what is predicted and what its assay reads.
+    do its readings to their predictions.
 
     Arms are named by subjects: `subject.arm`, or the study where that is blank. An arm called `*` is for all others.
 
@@ -44,7 +43,6 @@ class Population(eqx.Module):
     priors: Priors
     variability: Variability
     noise: Noise
-    assay: Prior | None
     solver: Solver
     data: Observations
     panels: tuple[Panel, ...]
@@ -61,11 +59,10 @@ class Population(eqx.Module):
         priors: Priors,
         variability: Variability,
         noise: Noise | None = None,
-        assay: Prior | None = None,
         solver: Solver | None = None,
     ):
         self.arms, self.cohort, self.priors, self.variability = arms, cohort, priors, variability
-        self.noise, self.assay, self.solver = noise or LogNormal(per_analyte=True), assay, solver or Solver()
+        self.noise, self.solver = noise or LogNormal(per_analyte=True), solver or Solver()
         for arm in arms.values():
             replace(arm.model, dict.fromkeys(priors, 1.0))
         for name in [*variability.effects, *(covariate.parameter for covariate in variability.covariates)]:
@@ -81,7 +78,7 @@ class Population(eqx.Module):
         self.explained = {c.name: (c, self._along(c)) for c in variability.covariates}
         study = [cohort.subjects[i].study for i in owner]
         pairs = list(zip(study, every.analyte, strict=True))
-        self.scales = tuple(p for p in dict.fromkeys(pairs) if assay is not None and p[0] != cohort.studies[0])
+        self.scales = tuple(p for p in dict.fromkeys(pairs) if variability.assay is not None and p[0] != cohort.studies[0])
         self.scaled = np.array([[pair == scale for scale in self.scales] for pair in pairs], float).reshape(len(pairs), -1)
 
     def _panels(self, owner: np.ndarray) -> tuple[Panel, ...]:
@@ -128,8 +125,8 @@ class Population(eqx.Module):
         """Everything that is sampled."""
         found = {name: positive(prior) for name, prior in self.sampled.items()}
         if self.scales:
-            assert self.assay is not None
-            found["assay"] = positive(self.assay, (len(self.scales),))
+            assert self.variability.assay is not None
+            found["assay"] = positive(self.variability.assay, (len(self.scales),))
         medians = {name: self.priors[name].median for name in self.priors}
         return Sites(found | self.variability.sites(len(self.cohort), medians), len(self.cohort))
 
@@ -137,8 +134,8 @@ class Population(eqx.Module):
         """The NumPyro program of everything but the readings."""
         values: Values = {n: jnp.asarray(numpyro.sample(n, prior.distribution)) for n, prior in self.sampled.items()}
         if self.scales:
-            assert self.assay is not None
-            shape = self.assay.distribution.expand([len(self.scales)]).to_event(1)
+            assert self.variability.assay is not None
+            shape = self.variability.assay.distribution.expand([len(self.scales)]).to_event(1)
             values["assay"] = jnp.asarray(numpyro.sample("assay", shape))
         values |= self.variability.coefficients()
         return values | self.variability.program(self.centre(values), self.weight)

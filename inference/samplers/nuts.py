@@ -13,14 +13,17 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpyro.infer.hmc import hmc
 
-from ..problem import Problem
+from ..site import Program
 from .blocks import Blocks, Interrupted
 from .density import Density
 from .draws import Draws, Report, Track, of_chains, sizes
+from .metric import covariance, information
 from .settings import at_least_one, share
 from .starts import Starting
 
 CHAINS = ("threads", "vectorized")
+METRICS = ("draws", "information")
+TYPICAL = 5  # draws of a block over which the information is averaged
 
 
 class Parts:
@@ -49,7 +52,9 @@ class Parts:
 class NUTS(eqx.Module):
     """The no-U-turn sampler of NumPyro (Hoffman and Gelman, J Mach Learn Res 2014;15:1593), run in blocks.
 
-    Chains run in `threads`, one compiled program for all, or `vectorized` in lock-step (for a GPU).
+    The metric is adapted by the `draws` of the warm-up, or computed from the `information` that the readings hold, at the
+    start and anew after every block of the warm-up. Chains run in `threads`, one compiled program for all, or
+    `vectorized` in lock-step (for a GPU).
     """
 
     num_warmup: int = eqx.field(default=500, static=True)
@@ -58,6 +63,7 @@ class NUTS(eqx.Module):
     target_accept: float = eqx.field(default=0.9, static=True)
     max_tree_depth: int = eqx.field(default=10, static=True)
     dense_mass: bool = eqx.field(default=True, static=True)
+    metric: str = eqx.field(default="draws", static=True)
     start: Starting = Starting()
     chains: str = eqx.field(default="threads", static=True)
     block: int = eqx.field(default=50, static=True)
@@ -65,12 +71,14 @@ class NUTS(eqx.Module):
     def __check_init__(self) -> None:
         at_least_one(self, "num_warmup", "num_draws", "num_chains", "max_tree_depth", "block")
         share(self, "target_accept")
+        if self.metric not in METRICS:
+            raise ValueError(f"`metric` is {self.metric!r}; choose from: {', '.join(METRICS)}")
         if self.chains not in CHAINS:
             raise ValueError(f"`chains` is {self.chains!r}; choose from: {', '.join(CHAINS)}")
 
     def sample(
         self,
-        problem: Problem,
+        problem: Program,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,
@@ -88,9 +96,12 @@ class NUTS(eqx.Module):
         key_start, *keys = jax.random.split(key, self.num_chains + 1)
         begun = self.start.find(density, key_start, self.num_chains, blocks)
         starting = time.perf_counter() - clock
-        apart = Parts(density.sites.blocks)
+        apart = Parts(density.sites.blocks if self.metric == "draws" else [np.arange(density.sites.size)])
         init, sample = hmc(potential_fn_gen=lambda chain: lambda z: density.energy(apart.joined(z), chain), algo="NUTS")
-        metric = None if begun.covariance is None else apart.blocks_of(begun.covariance, self.dense_mass)
+        known = begun.covariance
+        if self.metric == "information":
+            known = np.asarray(jax.jit(lambda x: covariance(density, information(density, x)))(begun.position[0]))
+        metric = None if known is None else apart.blocks_of(known, self.dense_mass)
 
         def begin(key, chain, position):
             return init(
@@ -98,6 +109,7 @@ class NUTS(eqx.Module):
                 self.num_warmup,
                 inverse_mass_matrix=metric and dict(metric),  # NumPyro writes into what it is given
                 dense_mass=apart.names if self.dense_mass else [],  # type: ignore[arg-type]
+                adapt_mass_matrix=self.metric == "draws",
                 target_accept_prob=self.target_accept,
                 max_tree_depth=self.max_tree_depth,
                 model_args=(chain,),
@@ -119,7 +131,7 @@ class NUTS(eqx.Module):
             tracks = [Track(0, slice(0, self.num_chains), density, blocks)]
         else:
             tracks = single
-        outputs, early = self._run(self._advance(sample, apart), tracks, states, density, report)
+        outputs, early = self._run(self._advance(sample, apart), self._retune(density), tracks, states, density, report)
         seconds = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
         stacked = np.concatenate if self.chains == "vectorized" else np.stack
         position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
@@ -149,8 +161,28 @@ class NUTS(eqx.Module):
             return jax.jit(lambda state, _, length: jax.vmap(lambda s, c: run(s, c, length))(state, every), static_argnums=2)
         return jax.jit(run, static_argnums=2)
 
+    def _retune(self, density: Density) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """What follows on a block of the warm-up: the metric of the information at its last draws, and a new step size."""
+        if self.metric == "draws":
+            return lambda state, part: (state, part)
+
+        def one(state, positions):
+            curvature = jnp.mean(jax.lax.map(lambda x: information(density, x), positions[-TYPICAL:]), axis=0)
+            found = covariance(density, curvature)
+            root = jnp.linalg.cholesky(found[::-1, ::-1])[::-1, ::-1].T
+            inverse = jax.scipy.linalg.solve_triangular(root, jnp.eye(len(root)), lower=True)
+            adapt = state.adapt_state
+            name = next(iter(adapt.inverse_mass_matrix))
+            adapt = adapt._replace(
+                inverse_mass_matrix={name: found}, mass_matrix_sqrt={name: inverse}, mass_matrix_sqrt_inv={name: root}
+            )
+            return state._replace(adapt_state=adapt)
+
+        run = jax.jit(jax.vmap(one) if self.chains == "vectorized" else one)
+        return lambda state, part: (run(state, part[0]), part)
+
     def _run(
-        self, advance: Callable, tracks: list[Track], states: list[Any], density: Density, report: Report
+        self, advance: Callable, retune: Callable, tracks: list[Track], states: list[Any], density: Density, report: Report
     ) -> tuple[list[Any], np.ndarray]:
         """Every chain from its start to its last draw.
 
@@ -166,9 +198,10 @@ class NUTS(eqx.Module):
             parts = []
             for number, size in enumerate(warm + sizes(self.num_draws, self.block), start=1):
                 arguments = (state, jnp.array(track.index), size)
+                compute = advance if number >= len(warm) else lambda *x: retune(*advance(*x))
                 found = track.block(
                     number,
-                    lambda: advance(*arguments),
+                    lambda: compute(*arguments),
                     lambda: jax.eval_shape(lambda s, i: advance(s, i, arguments[2]), *arguments[:2]),
                 )
                 if found is None:
