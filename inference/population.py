@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.handlers import seed, substitute
 
 from cytostorm.models import Solver, quantities, replace
@@ -45,6 +45,7 @@ class Population(eqx.Module):
     noise: Noise
     solver: Solver
     data: Observations
+    owner: Int[np.ndarray, " obs"]
     panels: tuple[Panel, ...]
     explained: dict[str, tuple[Any, ...]]
     weight: Float[np.ndarray, " subject"]
@@ -72,7 +73,7 @@ class Population(eqx.Module):
         size = np.maximum(every.n, 1)
         self.scatter = 1 / np.sqrt(size)
         self.data = dataclasses.replace(every, n=np.zeros_like(every.n))
-        owner = np.array([cohort.labels.index(label) for label in every.subject])
+        owner = self.owner = np.array([cohort.labels.index(label) for label in every.subject])
         self.weight = np.array([1 / np.sqrt(size[owner == i].max(initial=1)) for i in range(len(cohort))])
         self.panels = self._panels(owner)
         self.explained = {c.name: (c, self._along(c)) for c in variability.covariates}
@@ -171,7 +172,12 @@ class Population(eqx.Module):
 
     def read(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
         """What `predict` returns, without derivatives."""
-        theta = self.individual(values)
+        return self.read_at(values, self.individual(values))
+
+    def read_at(
+        self, values: Values, theta: Float[Array, "subject parameter"]
+    ) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
+        """What `read` returns where the subjects have these log-parameters."""
         return self._gather(values, [p.read(theta[np.array(p.members)]) for p in self.panels])
 
     def _gather(self, values: Values, parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
