@@ -30,11 +30,11 @@ def vpc(tree: xr.DataTree, data: Observations) -> Figure:
     A censored reading counts at its limit, and so do replicates beyond it (Bergstrand, Hooker, Wallin and Karlsson, AAPS J
     2011;13:143).
     """
-    replicates = tree["population_predictive"]["y"].values.reshape(-1, len(data))
-    replicates = replicates[tree["population_predictive"]["okay"].values.ravel()]
+    drawn_anew, curves = tree["population_predictive"].to_dataset(), tree["predictions"].to_dataset()
+    replicates = drawn_anew["y"].values.reshape(-1, len(data))[drawn_anew["okay"].values.ravel()]
     low, high = np.where(data.cens < 0, data.limit, 0.0), np.where(data.cens > 0, data.limit, np.inf)
     replicates = np.clip(replicates, low, high)
-    studies = dict(zip(tree["predictions"]["subject"].values, tree["predictions"]["study"].values, strict=True))
+    studies = dict(zip(curves["subject"].values, curves["study"].values, strict=True))
     study = np.array([studies[subject] for subject in data.subject])
     panels = list(dict.fromkeys(zip(study, data.analyte, strict=True)))
     columns = len(dict.fromkeys(data.analyte))

@@ -80,5 +80,6 @@ def _of_one(tree: xr.DataTree, data: Observations, readings: pd.DataFrame) -> di
 
 def _of_a_population(tree: xr.DataTree, data: Observations, table: pd.DataFrame) -> dict[str, Figure | None]:
     analytes = dict.fromkeys(data.analyte)
-    every = {f"individuals_{a}": population_figures.individuals(tree, data, a) for a in analytes}
-    return {"vpc": population_figures.vpc(tree, data), "spread": population_figures.spread(table, shrinkage(tree))} | every
+    every: dict[str, Figure | None] = {f"individuals_{a}": population_figures.individuals(tree, data, a) for a in analytes}
+    every |= {"vpc": population_figures.vpc(tree, data), "spread": population_figures.spread(table, shrinkage(tree))}
+    return every

@@ -101,18 +101,8 @@ ORDER = [
     "population",
     "samplers",
 ]
-ORDER += [
-    "predictive",
-    "population_tree",
-    "leave_out",
-    "posterior",
-    "summary",
-    "verdict",
-    "figures",
-    "population_figures",
-    "checks",
-    "report",
-]
+ORDER += ["predictive", "population_tree", "leave_out", "posterior", "summary", "verdict", "figures"]
+ORDER += ["population_figures", "checks", "report"]
 SAMPLERS = ["site", "settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc", "approximation"]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
