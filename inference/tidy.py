@@ -81,7 +81,7 @@ def _subject(label: str, rows: pd.DataFrame, covariates: Sequence[str]) -> Subje
     rows = rows.sort_values("time_h", kind="stable")
     time = rows["time_h"].to_numpy(float)
     known = {name: settled(time, rows[name].to_numpy(float)) for name in covariates}
-    study, arm = (next((text for text in rows[name] if text), "") for name in LABELS)
+    study, arm = (next(iter(rows[name].dropna()), "") for name in LABELS)
     return Subject(
         label,
         study,
