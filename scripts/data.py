@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
 
 def usage() -> str:
     """The verbs, one a line."""
-    rows = "\n".join(f"  {f'{verb} {takes}':<12} {text}" for verb, (_, takes, text) in VERBS.items())
+    rows = "\n".join(f"  {f'{verb} {takes}':<22} {text}" for verb, (_, takes, text) in VERBS.items())
     return f"usage: cytostorm data <verb>\n\nverbs:\n{rows}"
 
 
