@@ -19,6 +19,8 @@ from .posterior import save as save
 from .prior import Prior as Prior
 from .prior import Priors as Priors
 from .problem import Problem as Problem
+from .published import published as published
+from .published import published_cohort as published_cohort
 from .records import read_records as read_records
 from .records import understand_records as understand_records
 from .samplers import NUTS as NUTS

@@ -97,6 +97,11 @@ def cells(path: Path, needed: str, separator: str = ",") -> Cells:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise ValueError(f"{path}, line {line}: byte {raw[error.start]:#04x} is not UTF-8; save as UTF-8") from error
+    return parsed(text, path, separator)
+
+
+def parsed(text: str, path: Path, separator: str = ",") -> Cells:
+    """The cells of a text that comes from `path`. Raises `ValueError` for a row with other cells than the header."""
     if separator == "space":
         text, separator = "\n".join(" ".join(line.split()) for line in re.split(r"\r\n|\n|\r", text)), " "
     header, rows = _split(text, path, separator)

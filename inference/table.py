@@ -17,7 +17,7 @@ STATISTICS = ("individual", "mean", "geometric_mean")
 CENSORING = ("none", "left", "right")
 
 
-def bundled(name: str, analytes: Sequence[str] | None = None, subjects: Sequence[str] | None = None) -> Observations:
+def bundled(name: str, analytes: Sequence[str] | None = None, subjects: Sequence[str | int] | None = None) -> Observations:
     """The readings of a data set that ships with the package. Raises what `read` raises."""
     folder = importlib.resources.files("cytostorm.data") / name
     with importlib.resources.as_file(folder / "table.csv") as path:
@@ -26,7 +26,9 @@ def bundled(name: str, analytes: Sequence[str] | None = None, subjects: Sequence
         return read(path, analytes, subjects)
 
 
-def read(path: str | Path, analytes: Sequence[str] | None = None, subjects: Sequence[str] | None = None) -> Observations:
+def read(
+    path: str | Path, analytes: Sequence[str] | None = None, subjects: Sequence[str | int] | None = None
+) -> Observations:
     """The readings of a tidy CSV file, or those of some analytes and subjects.
 
     Columns: `subject, time_h, analyte, value, unit` and, where needed, `cens` (none, left, right), `limit`,
@@ -67,16 +69,15 @@ def checked(frame: pd.DataFrame, path: Path, early: bool = False) -> pd.DataFram
 
 def _convert(frame: pd.DataFrame) -> list[Fault]:
     """Bring values to the units of their analytes, and find the units that do not convert."""
-    faults = []
-    for row, analyte, unit in frame[["analyte", "unit"]].itertuples():
+    faults, scale = [], np.ones(len(frame))
+    for i, (row, analyte, unit) in enumerate(frame[["analyte", "unit"]].itertuples()):
         try:
-            scale = factor(unit, analyte)
+            scale[i] = factor(unit, analyte)
         except ValueError as error:
             faults.append(Fault(row, "unit", unit, f"does not fit: {error}"))
-            continue
-        frame.loc[row, ["value", "limit", "bound"]] *= scale
-        if frame.loc[row, "statistic"] == "mean":
-            frame.loc[row, "sd"] *= scale
+    for column in ("value", "limit", "bound"):
+        frame[column] *= scale
+    frame["sd"] *= np.where(frame["statistic"] == "mean", scale, 1.0)
     return faults
 
 
@@ -101,7 +102,9 @@ def _disorder(frame: pd.DataFrame) -> Iterator[Fault]:
         )
 
 
-def select(frame: pd.DataFrame, analytes: Sequence[str] | None, subjects: Sequence[str] | None, path: Path) -> pd.DataFrame:
+def select(
+    frame: pd.DataFrame, analytes: Sequence[str] | None, subjects: Sequence[str | int] | None, path: Path
+) -> pd.DataFrame:
     """The rows of some analytes and subjects; all where none are named. Raises `ValueError` for one that has no row."""
     frame = _keep(frame, "analyte", [canonical(a) for a in analytes] if analytes else None, path)
     return _keep(frame, "subject", [str(s) for s in subjects] if subjects else None, path)

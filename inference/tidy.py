@@ -20,7 +20,7 @@ LABELS = ("study", "arm")
 def read_cohort(
     path: str | Path,
     analytes: Sequence[str] | None = None,
-    subjects: Sequence[str] | None = None,
+    subjects: Sequence[str | int] | None = None,
     covariates: Sequence[str] | None = None,
 ) -> Cohort:
     """The cohort of a tidy CSV file: the columns of `read` and, where there are some, `study`, `arm` and covariates.
@@ -35,7 +35,7 @@ def read_cohort(
 def understand_cohort(
     path: str | Path,
     analytes: Sequence[str] | None = None,
-    subjects: Sequence[str] | None = None,
+    subjects: Sequence[str | int] | None = None,
     covariates: Sequence[str] | None = None,
 ) -> Understood:
     """The cohort of a tidy CSV file with the account of every row. Raises what `read_cohort` raises."""

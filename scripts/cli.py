@@ -93,8 +93,10 @@ def _hydra(job: str, overrides: list[str]) -> int:
 def _guarded(job: Callable, cfg) -> int:
     """Run a job: bad input and impossible starts are messages with an exit code, not tracebacks."""
     from .compose import BadConfig
+    from .data import place
     from .run import run_folder
 
+    place()
     folder = run_folder()
     try:
         return job(cfg, folder)

@@ -41,7 +41,9 @@ def test_every_config_composes(job, option, tmp_path):
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o[0] not in ("device", "experiment", "debug")], ids="=".join)
-def test_every_option_builds_what_it_names(option, tmp_path):
+def test_every_option_builds_what_it_names(option, tmp_path, request):
+    if option in (("data", "published"), ("data", "published_cohort")):
+        request.getfixturevalue("shared")
     (tmp_path / "a.csv").write_text(TABLES.get(option[-1], ""))
     cfg = composed("fit", ["=".join(option)] + ([f"data.path={tmp_path / 'a.csv'}"] if option[-1] in TABLES else []))
     assert type(build(cfg[option[0]])).__module__.startswith("cytostorm.")
@@ -78,6 +80,9 @@ ORDER = [
     "observations",
     "cohort",
     "table",
+    "catalogue",
+    "converters",
+    "published",
     "form",
     "nonmem",
     "export",
