@@ -1,6 +1,7 @@
 """Readings of analytes over time, each an individual value or the summary of a group."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,9 +83,12 @@ class Observations(eqx.Module):
 
 
 def _clock(time: float) -> str:
-    """A time [h] in few digits; a `+` for the moment after it."""
-    text = f"{time:g}"
-    return f"{text}+" if float(text) < time <= after(float(text)) else text
+    """A time [h] in few digits; a `+` for each moment after it."""
+    moment = plain = round(float(time), 9 - math.ceil(math.log10(max(1.0, abs(time)))))
+    moments = 0
+    while moment < time and moments < 9:
+        moment, moments = after(moment), moments + 1
+    return f"{plain:g}{'+' * moments}" if moment == time else f"{time:g}"
 
 
 def observations(frame: pd.DataFrame) -> Observations:
