@@ -60,9 +60,8 @@ def leave_one_out(problem: Population, values: dict[str, np.ndarray], key: PRNGK
     likelihood, replicates = (np.stack(x) for x in zip(*parts, strict=True))
     # A draw under which a subject is impossible leaves a ratio that the smoothing can still order.
     likelihood = np.maximum(likelihood, likelihood.max(axis=0) - 700)
-    ratio = xr.DataArray(-likelihood.T, dims=("subject", "sample"))
-    with np.errstate(over="ignore"):
-        weights, shape = ratio.azstats.psislw(dim="sample")
+    with np.errstate(over="ignore"):  # ArviZ takes the logarithm of what the weights divide by
+        weights, shape = xr.DataArray(likelihood.T, dims=("subject", "sample")).azstats.psislw(dim="sample")
     weights = np.asarray(weights.transpose("sample", "subject"))
     elpd = np.asarray(logsumexp(weights + likelihood, axis=0)) - np.asarray(logsumexp(weights, axis=0))
     return LeftOut(likelihood, np.exp(weights - weights.max(axis=0)), np.asarray(shape), elpd, replicates)

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from .dose import Doses
 from .model import Model
@@ -19,7 +19,7 @@ from .solver import Schedule
 def together(
     model: Model,
     scenarios: Sequence[Scenario],
-    times: Sequence[Float[np.ndarray, " time"]],
+    times: Sequence[np.ndarray],
     solved: Sequence[int] | None = None,
 ) -> Plan:
     """One plan whose arrays have a leading axis over scenarios, each with its own sorted reading times [h].

@@ -1,0 +1,274 @@
+"""Populations: subjects side by side are those alone, and a hierarchy with a closed form is reproduced."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from catalogue import Elimination, KnownNoise, Level, readings
+from numpyro.diagnostics import effective_sample_size
+from scipy import stats
+
+from cytostorm.inference import (
+    NUTS,
+    Arm,
+    Cohort,
+    Covariate,
+    Density,
+    Effect,
+    LogNormal,
+    Population,
+    Prior,
+    Priors,
+    Problem,
+    Starting,
+    Subject,
+    Variability,
+    assemble,
+    individuals,
+    judge,
+    shrinkage,
+    summary,
+)
+from cytostorm.inference.leave_out import by_subject, coverage, leave_one_out
+from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion, no_doses
+
+KEY = jax.random.PRNGKey(3)
+OMEGA, SIGMA, NUM = 0.6, 0.5, 5
+SPREAD = Effect(Prior(OMEGA, 1.0001))  # as good as known
+WIDE = Priors(w={"median": 1.0, "fold": 5})
+VALUES = np.array(
+    [[1.3, 2.2, 0.9, 1.8], [3.1, 2.0, 4.4, 2.6], [0.6, 0.5, 1.1, 0.4], [1.0, 2.4, 1.7, 1.2], [5.0, 2.9, 3.3, 6.1]]
+)
+FEW = NUTS(num_warmup=300, num_draws=800, num_chains=2, metric="information", block=100, start=Starting("median", 16))
+
+
+def person(label, time, value, analyte="il6", doses=None, study="one", **more):
+    data = dataclasses.replace(readings(time, value, analyte), subject=(label,) * len(time))
+    return Subject(label, study, data, doses or no_doses(), **more)
+
+
+def levels(centred=False):
+    people = tuple(person(f"S{i}", [0.0, 1.0, 2.0, 3.0], row) for i, row in enumerate(VALUES))
+    effect = dataclasses.replace(SPREAD, centred=centred)
+    return Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, Variability({"w": effect}), KnownNoise())
+
+
+def closed_form():
+    """Mean and SD of the log-median: normal subjects around it, normal readings around each."""
+    each = OMEGA**2 + SIGMA**2 / 4
+    precision = 1 / WIDE["w"].log_sd ** 2 + NUM / each
+    return np.log(VALUES).mean(axis=1).sum() / each / precision, precision**-0.5
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return levels()
+
+
+@pytest.fixture(scope="module")
+def draws(problem):
+    return FEW.sample(problem, KEY)
+
+
+@pytest.fixture(scope="module")
+def tree(problem, draws):
+    return assemble(problem, draws, KEY)
+
+
+def test_a_hierarchy_with_a_closed_form_is_reproduced(draws):
+    mean, sd = closed_form()
+    log_w = np.log(draws.values["w"])
+    effective = effective_sample_size(log_w)
+    assert effective > 200
+    assert abs(log_w.mean() - mean) < 4 * sd / np.sqrt(effective)
+    assert abs(log_w.std() / sd - 1) < 4 / np.sqrt(2 * effective)
+
+
+def test_the_metric_of_the_information_makes_trajectories_short(draws):
+    assert draws.stats["n_steps"].mean() < 8
+
+
+def test_centred_and_not_are_one_posterior():
+    """The densities differ by the volume of the map from one to the other."""
+    plain, centred = levels(), levels(centred=True)
+    z = jnp.linspace(-1, 1, NUM)
+    values = {"w": jnp.array(1.3), "omega": jnp.array([OMEGA])}
+    other = values | {"log_w": jnp.log(1.3) + OMEGA * z}
+
+    def log_density(problem, values):
+        density = Density(problem)
+        return -float(density.potential(density.positions(values)))
+
+    assert np.allclose(plain.individual(values | {"z": z[None]}), centred.individual(other))
+    volume = NUM * np.log(OMEGA)
+    assert np.isclose(log_density(plain, values | {"z": z[None]}) - volume, log_density(centred, other))
+
+
+def alone(subject, model):
+    return Problem(model, Scenario(subject.doses), subject.data, Priors(k={"median": 0.3, "fold": 3}), LogNormal())
+
+
+def treated():
+    """Three people with unlike doses and reading times."""
+    return (
+        person("A", [1.0, 4.0, 9.0], [3.0, 2.0, 1.0], "crp", bolus("amount", 5.0)),
+        person("B", [2.0, 3.0], [5.0, 4.0], "crp", bolus("amount", 5.0) + bolus("amount", 3.0, 2.5)),
+        person("C", [0.5, 1.0, 2.0, 6.0], [1.0, 2.0, 3.0, 1.0], "crp", infusion("amount", 8.0, 2.0, 0.25)),
+    )
+
+
+@pytest.mark.parametrize("method", ["native", "march", "tsit5"])
+def test_subjects_side_by_side_are_those_alone(method):
+    people = treated()
+    variability = Variability({"k": Effect()})
+    priors = Priors(k={"median": 0.3, "fold": 3})
+    together = Population(
+        {"*": Arm(Elimination(), Scenario())}, Cohort(people), priors, variability, LogNormal(), Solver(method)
+    )
+    values = {"k": jnp.array(0.3), "sigma": jnp.array(0.2), "omega": jnp.array([0.5]), "z": jnp.array([[-1.0, 0.0, 2.0]])}
+    found, okay = together.predict(values)
+    expected = [
+        alone(p, Elimination()).predict({"k": jnp.array(0.3 * np.exp(0.5 * z))})[0]
+        for p, z in zip(people, [-1.0, 0.0, 2.0], strict=True)
+    ]
+    assert np.all(okay)
+    assert np.allclose(found, np.concatenate(expected), rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_is_that_of_differences():
+    problem = Population(
+        {"*": Arm(Elimination(), Scenario())},
+        Cohort(treated()),
+        Priors(k={"median": 0.3, "fold": 3}),
+        Variability({"k": Effect()}),
+        LogNormal(),
+        Solver(rtol=1e-9, atol=1e-11),
+    )
+    density = Density(problem)
+    x = jnp.asarray(density.sites.centre + 0.3)
+    slope = np.asarray(jax.grad(density.potential)(x))
+    for i, step in enumerate(1e-5 * np.eye(len(x))):
+        assert np.isclose((density.potential(x + step) - density.potential(x - step)) / 2e-5, slope[i], rtol=1e-4, atol=1e-5)
+
+
+def test_a_subject_that_cannot_be_solved_is_named_and_makes_the_density_zero():
+    from catalogue import Blowup
+
+    people = tuple(person(f"S{i}", [0.0, 3.0], [1.0, 1.0]) for i in range(3))
+    problem = Population({"*": Arm(Blowup(), Scenario())}, Cohort(people), WIDE, Variability({"w": SPREAD}), KnownNoise())
+    values = {"w": jnp.array(0.9), "omega": jnp.array([OMEGA]), "z": jnp.array([[-1.0, 1.0, -1.0]])}
+    _, okay = problem.predict(values)
+    assert np.array_equal(okay, [True, False, True])
+    density = Density(problem)
+    value, slope = jax.value_and_grad(density.potential)(density.positions(values))
+    assert value == np.inf
+    assert np.all(slope == 0)
+
+
+def test_a_covariate_moves_its_parameter():
+    people = tuple(person(f"S{w}", [0.0], [1.0], covariates={"weight": w}) for w in (35.0, 70.0, 140.0))
+    power = Covariate("w", "weight", reference=70.0, coefficient=0.75)
+    variability = Variability({"w": SPREAD}, covariates=[power])
+    problem = Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, variability, KnownNoise())
+    theta = problem.individual({"w": jnp.array(2.0), "omega": jnp.array([OMEGA]), "z": jnp.zeros((1, 3))})
+    assert np.allclose(theta[:, 0], np.log(2 * np.array([0.5, 1, 2]) ** 0.75))
+
+
+def test_an_assay_of_another_study_has_a_factor():
+    people = (person("A", [0.0], [1.0]), person("B", [0.0], [1.0], study="two"))
+    variability = Variability({"w": SPREAD}, assay=Prior(1.0, 2.0))
+    problem = Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, variability, KnownNoise())
+    values = {"w": jnp.array(2.0), "omega": jnp.array([OMEGA]), "z": jnp.zeros((1, 2)), "assay": jnp.array([3.0])}
+    assert problem.scales == (("two", "il6"),)
+    assert np.allclose(np.exp(problem.predict(values)[0]), [2.0, 6.0])
+
+
+def test_the_mean_of_many_lies_closer_to_the_median():
+    data = dataclasses.replace(readings([0.0], [1.0]), n=np.array([9]), spread=np.array([0.3]))
+    mean = Subject("mean", "one", dataclasses.replace(data, subject=("mean",)))
+    problem = Population(
+        {"*": Arm(Level(), Scenario())}, Cohort((mean,)), WIDE, Variability({"w": SPREAD}), LogNormal(per_analyte=True)
+    )
+    theta = problem.individual({"w": jnp.array(1.0), "omega": jnp.array([OMEGA]), "z": jnp.ones((1, 1))})
+    assert np.allclose(theta, OMEGA / 3)
+    assert np.allclose(problem.scatter, 1 / 3)
+
+
+def test_the_likelihood_of_a_left_out_subject_is_its_integral(problem, draws):
+    """Over the subject's level: readings are normal with a common part."""
+    values = {name: x.reshape(-1, *x.shape[2:]) for name, x in draws.values.items()}
+    left = leave_one_out(problem, values, KEY)
+    index = np.unique(np.linspace(0, 1599, 200).astype(int))
+    covariance = OMEGA**2 * np.ones((4, 4)) + SIGMA**2 * np.eye(4)
+    log_y = np.log(VALUES)
+    for i in range(NUM):
+        middle = np.log(values["w"][index])
+        exact = [stats.multivariate_normal(np.full(4, m), covariance).logpdf(log_y[i]) - log_y[i].sum() for m in middle]
+        assert np.max(np.abs(left.log_likelihood[:, i] - exact)) < 0.35
+        assert abs(np.mean(left.log_likelihood[:, i] - exact)) < 0.03
+    assert np.all(left.pareto_k < 0.7)
+    assert by_subject(problem, left)["elpd"].sum() < np.mean(left.log_likelihood.sum(axis=1))
+    assert 0.7 < coverage(problem, left)["inside"].mean() <= 1
+
+
+def test_the_tree_of_a_population_is_labelled(problem, tree):
+    posterior = tree["posterior"].to_dataset()
+    assert posterior["omega"].dims == ("chain", "draw", "effect")
+    assert posterior["subject_w"].dims == ("chain", "draw", "subject")
+    assert list(posterior["subject"].values) == problem.cohort.labels
+    assert tree["population_predictive"]["y"].dims[-1] == "obs_id"
+    assert np.isfinite(tree["predictions"]["il6"]).all()
+    table = summary(tree)
+    assert {"w", "omega[w]"} <= set(table.index)
+    assert not any("subject" in name for name in table.index)
+    assert set(individuals(tree)["subject"]) == set(problem.cohort.labels)
+    assert judge(tree, 1, 0).rhat_max < 1.05
+
+
+def test_subjects_are_drawn_to_the_median(tree):
+    """By the closed form of normal subjects with normal readings, and shrinkage says by how much."""
+    posterior = tree["posterior"].to_dataset()
+    own = np.log(posterior["subject_w"]).mean(("chain", "draw")).values
+    median = float(np.log(posterior["w"]).mean())
+    pull = OMEGA**2 / (OMEGA**2 + SIGMA**2 / 4)
+    assert np.allclose(own, median + pull * (np.log(VALUES).mean(axis=1) - median), atol=0.05)
+    assert np.isclose(shrinkage(tree)["w"], 1 - np.std(own, ddof=1) / OMEGA, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: Variability({}), "give `effects` at least one"),
+        (lambda: Variability({"w": {"omga": 1}}), "`w` has no key `omga`; it has: omega, centred"),
+        (lambda: Variability({"w": SPREAD}, correlation=-1.0), "`correlation` is -1.0"),
+        (lambda: Covariate("w", "weight", kind="linear"), "choose from: power, exponential"),
+        (lambda: Covariate("w", "weight", reference=0.0), "a power needs one above 0"),
+        (lambda: LogNormal(nu=0.0), "`nu` of the noise is 0.0"),
+        (
+            lambda: Population(
+                {"*": Arm(Level(), Scenario())}, Cohort((person("A", [0.0], [1.0]),)), WIDE, Variability({"v": SPREAD})
+            ),
+            "`v` differs between subjects but has no prior",
+        ),
+        (
+            lambda: Population(
+                {"two": Arm(Level(), Scenario())}, Cohort((person("A", [0.0], [1.0]),)), WIDE, Variability({"w": SPREAD})
+            ),
+            "subject 'A' of study 'one' has no arm; arms: two",
+        ),
+        (
+            lambda: Population(
+                {"*": Arm(Minimal(), Scenario())},
+                Cohort((person("A", [0.0], [1.0], "crp"),)),
+                Priors(k_l={"median": 1.0, "fold": 2}),
+                Variability({"k_l": SPREAD}),
+            ),
+            "Minimal does not predict `crp`, which was read in subject 'A'",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(build, words):
+    with pytest.raises(ValueError, match=words.replace("*", r"\*")):
+        build()
