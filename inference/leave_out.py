@@ -10,6 +10,8 @@ draws of the posterior without $s$ (Vehtari, Gelman and Gabry, Stat Comput 2017;
 Furr and Rabe-Hesketh, Psychometrika 2019;84:802).
 """
 
+from typing import Any
+
 import arviz_stats  # noqa: F401 - gives xarray its `azstats`
 import equinox as eqx
 import jax
@@ -20,6 +22,7 @@ import xarray as xr
 from jax.scipy.special import logsumexp
 from jax.scipy.stats import multivariate_normal
 from jaxtyping import Array, Float, PRNGKeyArray
+from scipy.stats import t
 
 from .population import Population
 from .site import Values
@@ -126,9 +129,35 @@ def coverage(problem: Population, left: LeftOut, level: float = 0.9) -> pd.DataF
     )
 
 
+def mean_curve(problem: Population) -> Float[np.ndarray, " subject"]:
+    """The log-density of each subject under the mean curve of the others, which knows no mechanism.
+
+    At each time the log-readings of the others in the study are normal: a new one has Student's $t$ distribution around
+    their mean. Not a number where a subject has a censored reading, or one that fewer than three others share.
+    """
+    data = problem.data
+    study = np.array([problem.cohort.subjects[i].study for i in problem.owner])
+    frame = pd.DataFrame({"study": study, "analyte": data.analyte, "time": data.time, "y": np.log(data.value)})
+    frame.loc[data.cens != 0, "y"] = np.nan
+    same: Any = frame.groupby(["study", "analyte", "time"])["y"]
+    n, total, square = (np.asarray(same.transform(f)) for f in ("count", "sum", lambda y: (y**2).sum()))
+    y, others = frame["y"].to_numpy(), n - 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = (total - y) / others
+        variance = (square - y**2 - others * mean**2) / (others - 1)
+        density = t.logpdf(y, others - 1, mean, np.sqrt(variance * (1 + 1 / others))) - y
+    density = np.where(others >= 3, density, np.nan)
+    return np.array([density[problem.owner == i].sum() for i in range(len(problem.cohort))])
+
+
 def by_subject(problem: Population, left: LeftOut) -> pd.DataFrame:
-    """One row per subject: expected log predictive density when left out, and the Pareto shape of its weights."""
-    counts = np.bincount(problem.owner, minlength=len(problem.cohort))
+    """One row per subject: expected log predictive density when left out, beside that of the others' mean curve."""
     return pd.DataFrame(
-        {"subject": problem.cohort.labels, "num_readings": counts, "elpd": left.elpd, "pareto_k": left.pareto_k}
+        {
+            "subject": problem.cohort.labels,
+            "num_readings": np.bincount(problem.owner, minlength=len(problem.cohort)),
+            "elpd": left.elpd,
+            "elpd_mean_curve": mean_curve(problem),
+            "pareto_k": left.pareto_k,
+        }
     )

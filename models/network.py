@@ -65,6 +65,7 @@ class Network(Host, Model):
         "il10": "pg/mL",
         "crp": "mg/L",
         "ferritin": "ng/mL",
+        "cart": "cells/uL",
     }
 
     def __check_init__(self) -> None:
@@ -203,7 +204,8 @@ class Network(Host, Model):
 
     def observe(self, y: Float[Array, " state"]) -> dict[str, Scalar]:
         names = [state.name for state in self.states]
-        return {name: y[names.index(name)] for name in self.analytes}
+        own = {"cart": "t_cells"}  # what a blood count of CAR-T cells reads
+        return {name: y[names.index(own.get(name, name))] for name in self.analytes}
 
     @derived("g_c", "1/h", "critical gain: the fold at which a storm state appears")
     def critical_gain(self) -> Scalar:

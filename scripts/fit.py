@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
@@ -49,9 +50,10 @@ def main(cfg: DictConfig, folder: Path) -> int:
     table.to_csv(folder / "summary.csv")
     readings.to_csv(folder / "fitted.csv", index=False)
     seconds["to_table"] = time.perf_counter() - clock
-    if isinstance(problem, ci.Population):
-        ci.individuals(tree).to_csv(folder / "individuals.csv", index=False)
     show(table)
+    if isinstance(problem, ci.Population):
+        for line in of_subjects(problem, draws, tree, key_predict, folder):
+            console.print(line, highlight=False)
     for line in lesson(table):
         console.print(line, highlight=False)
     if truth:
@@ -137,6 +139,32 @@ def population(cfg: DictConfig, data: Any, priors: ci.Priors, variability: ci.Va
                 "`variability` needs the readings of several subjects; use data=cohort, data=nonmem or data=published_cohort"
             )
         return ci.Population(arms, data, priors, variability, build(cfg.noise), solver)
+
+
+def of_subjects(problem: ci.Population, draws: ci.Draws, tree: Any, key: Any, folder: Path) -> list[str]:
+    """Write what is known of every subject, as a member of the cohort and left out of it; returns it in words."""
+    from cytostorm.inference.leave_out import by_subject, coverage, leave_one_out
+    from cytostorm.inference.npde import prediction_errors
+
+    ci.individuals(tree).to_csv(folder / "individuals.csv", index=False)
+    prediction_errors(tree, problem.data).to_csv(folder / "npde.csv", index=False)
+    left = leave_one_out(problem, {n: x.reshape(-1, *x.shape[2:]) for n, x in draws.values.items()}, key)
+    inside, each = coverage(problem, left), by_subject(problem, left)
+    inside.to_csv(folder / "coverage.csv", index=False)
+    each.to_csv(folder / "left_out.csv", index=False)
+    gain = (each["elpd"] - each["elpd_mean_curve"]).dropna().to_numpy()
+    bad = np.count_nonzero(each["pareto_k"].to_numpy() > 0.7)
+    lines = [
+        f"subjects left out: expected log predictive density {each['elpd'].sum():.1f}, Pareto k above 0.7 in {bad} of"
+        f" {len(each)}; {inside['inside'].mean():.1%} of readings inside their 90 % interval"
+    ]
+    if len(gain):
+        error = gain.std(ddof=1) * len(gain) ** 0.5
+        lines.append(
+            f"better than the mean curve of the others by {gain.sum():.1f}, standard error {error:.1f}"
+            f" ({len(gain)} subjects)"
+        )
+    return lines
 
 
 def about(problem: ci.Problem | ci.Population) -> str:

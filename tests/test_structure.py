@@ -101,7 +101,7 @@ ORDER = [
     "population",
     "samplers",
 ]
-ORDER += ["predictive", "population_tree", "leave_out", "posterior", "summary", "verdict", "figures"]
+ORDER += ["predictive", "population_tree", "leave_out", "npde", "posterior", "summary", "verdict", "figures"]
 ORDER += ["population_figures", "checks", "report"]
 SAMPLERS = ["site", "settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc", "approximation"]
 HYDRA = {"hydra", "omegaconf"}
