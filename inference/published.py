@@ -47,8 +47,12 @@ def published_cohort(
     subjects: Sequence[str] | None = None,
     from_h: float = 0.0,
     keep_suspect: bool = True,
+    unless: Sequence[str] = (),
 ) -> Cohort:
     """The subjects of a data set of the catalogue: the readings of `published`, by subject.
+
+    Subjects in whom any of the covariates `unless` is not zero are left out, and counted in the log: those known to have
+    had a drug, but not when.
 
     The arm of each is `name`; its study is that of the table, and its covariates are what the data set knows of its
     patients. No doses are given: amounts belong to the scenario. With a negative `from_h` a subject that was read before
@@ -64,7 +68,15 @@ def published_cohort(
         return Subject(label, study, data, covariates=known.get(label, {}), arm=name, start=start)
 
     people = checked(frame, path, early=True).groupby("subject", sort=False)
-    return Cohort(tuple(subject(str(label), rows) for label, rows in people))
+    every = tuple(subject(str(label), rows) for label, rows in people)
+    if unknown := [x for x in unless if not any(x in person.covariates for person in every)]:
+        have = ", ".join(dict.fromkeys(x for person in every for x in person.covariates)) or "none"
+        raise ValueError(f"{name}: no covariate `{unknown[0]}` to leave subjects out by; it has: {have}")
+    kept = tuple(person for person in every if not any(person.covariates.get(x) for x in unless))
+    if len(kept) < len(every):
+        out = len(every) - len(kept)
+        logger.warning("%s: %d of %d subjects left out, for %s", name, out, len(every), ", ".join(unless))
+    return Cohort(kept)
 
 
 def table(entry: Entry) -> tuple[pd.DataFrame, Path]:

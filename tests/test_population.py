@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from catalogue import Elimination, KnownNoise, Level, readings
 from numpyro.diagnostics import effective_sample_size
 from scipy import stats
@@ -31,7 +32,10 @@ from cytostorm.inference import (
     shrinkage,
     summary,
 )
-from cytostorm.inference.leave_out import by_subject, coverage, leave_one_out
+from cytostorm.inference.leave_out import by_subject, coverage, leave_one_out, mean_curve
+from cytostorm.inference.npde import prediction_errors
+from cytostorm.inference.observations import joined
+from cytostorm.inference.samplers.metric import covariance, information
 from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion, no_doses
 
 KEY = jax.random.PRNGKey(3)
@@ -235,6 +239,43 @@ def test_subjects_are_drawn_to_the_median(tree):
     pull = OMEGA**2 / (OMEGA**2 + SIGMA**2 / 4)
     assert np.allclose(own, median + pull * (np.log(VALUES).mean(axis=1) - median), atol=0.05)
     assert np.isclose(shrinkage(tree)["w"], 1 - np.std(own, ddof=1) / OMEGA, atol=0.01)
+
+
+def test_prediction_errors_of_a_right_model_are_standard_normal():
+    """Readings drawn from the replicates' own distribution, with one that is censored."""
+    draw = np.random.default_rng(5)
+    common = draw.normal(0, OMEGA, (3000, 40, 1))
+    log_y = common + draw.normal(0, SIGMA, (3000, 40, 4))
+    people = [person(f"S{i}", [0.0, 1.0, 2.0, 3.0], np.exp(row)).data for i, row in enumerate(log_y[0])]
+    data = joined(people)
+    replicates = np.exp(log_y[1:]).reshape(1, 2999, -1)
+    drawn = xr.Dataset(
+        {"y": (("chain", "draw", "obs_id"), replicates), "okay": (("chain", "draw"), np.ones((1, 2999), bool))}
+    )
+    errors = prediction_errors(xr.DataTree.from_dict({"population_predictive": drawn}), data)
+    assert stats.kstest(errors["npde"], "norm").pvalue > 0.01
+    shifted = prediction_errors(xr.DataTree.from_dict({"population_predictive": drawn}), data.reading(data.value * 3))
+    assert stats.kstest(shifted["npde"], "norm").pvalue < 1e-6
+
+
+def test_the_mean_curve_of_the_others_leaves_the_subject_out(problem):
+    log_y = np.log(VALUES)
+    for i, density in enumerate(mean_curve(problem)):
+        rest = np.delete(log_y, i, axis=0)
+        middle, scale = rest.mean(axis=0), rest.std(axis=0, ddof=1) * np.sqrt(1 + 1 / (NUM - 1))
+        assert np.isclose(density, np.sum(stats.t(NUM - 2, middle, scale).logpdf(log_y[i]) - log_y[i]))
+
+
+def test_the_information_of_normal_readings_is_exact():
+    """Prior and four readings of SD 0.5, and the curvature of a censored one by differences."""
+    whole = Problem(Level(), Scenario(), readings([0.0, 1.0, 2.0, 3.0], [1.0] * 4), WIDE, KnownNoise())
+    found = information(Density(whole), jnp.array([0.3]))
+    assert np.allclose(found, 1 / WIDE["w"].log_sd ** 2 + 4 / 0.25)
+    below = Problem(Level(), Scenario(), readings([0.0], [2.0], cens=[-1], limit=[2.0]), WIDE, LogNormal())
+    density, x = Density(below), jnp.log(jnp.array([1.5, 0.4]))
+    slope = lambda w: jax.grad(density.potential)(x.at[0].set(w))[0]  # noqa: E731
+    assert np.isclose(information(density, x)[0, 0], (slope(x[0] + 1e-5) - slope(x[0] - 1e-5)) / 2e-5, rtol=1e-4)
+    assert np.all(np.linalg.eigvalsh(covariance(density, -jnp.eye(2))) > 0)
 
 
 @pytest.mark.parametrize(
