@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from .constant import constant
 from .scenario import Scenario
 
 METHODS: dict[str, type[dfx.AbstractSolver]] = {
@@ -53,7 +54,7 @@ def segments(scenario: Scenario, states: tuple[str, ...], end: float) -> Segment
     rate = (amount[flows] / duration[flows])[:, None] * pick[flows]
     edges = np.array([t for t in doses.edges if start <= t < end])
     parts = (just_after(bounds[:-1]), bounds[1:], jump, time[flows], (time + duration)[flows], rate, edges)
-    return Segments(*(jnp.asarray(x, float) for x in parts))
+    return Segments(*(constant(x, float) for x in parts))
 
 
 def just_after(time: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
