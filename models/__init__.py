@@ -8,6 +8,7 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 from .batch import together as together  # noqa: E402
+from .constant import constant as constant  # noqa: E402
 from .dose import Doses as Doses  # noqa: E402
 from .dose import bolus as bolus  # noqa: E402
 from .dose import doses_from as doses_from  # noqa: E402

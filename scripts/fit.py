@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import jax
 import pandas as pd
 from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 import cytostorm.inference as ci
+from cytostorm.inference.keys import branches, root
 from cytostorm.inference.summary import lesson, plain, recovery
 from cytostorm.models import Scenario, derivations, stage
 
@@ -35,7 +35,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
     count = len(problem.data)
     console.print(f"{count} readings, {len(problem.sampled)} sampled parameters, {type(problem.model).__name__} model")
 
-    key_sample, key_predict = jax.random.split(jax.random.PRNGKey(cfg.seed))
+    key_sample, key_predict = branches(root(cfg.seed), 2)
     blocks = ci.Blocks(folder / "blocks")
     with progress("sampling") as report, _until_terminated(blocks):
         draws = sampler.sample(problem, key_sample, report, blocks)

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpyro.infer.util import compute_log_probs
 
 from ..problem import Problem
@@ -54,6 +54,10 @@ class Density:
     def positions(self, values: Values) -> Float[Array, "*batch parameter"]:
         """The position of values of the sampled quantities."""
         return self.sites.positions(values)
+
+    def drawn(self, key: PRNGKeyArray, num: int) -> Float[np.ndarray, "draw parameter"]:
+        """The position in the middle of the prior, then `num` drawn from it."""
+        return np.concatenate([self.sites.centre[None], jax.jit(self.positions)(self.problem.draw(key, num))])
 
     def potential(self, position: Position) -> Float[Array, ""]:
         """The energy at a position, for the stages before chains."""

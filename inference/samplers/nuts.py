@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpyro.infer.hmc import hmc
 
+from ..keys import branches
 from ..problem import Problem
 from .blocks import Blocks, Interrupted
 from .density import Density
@@ -85,7 +86,7 @@ class NUTS(eqx.Module):
         clock = time.perf_counter()
         blocks = blocks or Blocks()
         density = Density(problem, self.num_chains)
-        key_start, *keys = jax.random.split(key, self.num_chains + 1)
+        key_start, *keys = branches(key, self.num_chains + 1)
         begun = self.start.find(density, key_start, self.num_chains, blocks)
         starting = time.perf_counter() - clock
         apart = Parts(density.sites.blocks)
@@ -106,10 +107,10 @@ class NUTS(eqx.Module):
 
         # The trace also tells the kernel how long the warm-up is, which it must know before it continues a chain.
         start = jax.jit(begin)
-        like = jax.eval_shape(start, keys[0], jnp.array(0), begun.position[0])
+        like = jax.eval_shape(start, keys[0], np.array(0), begun.position[0])
         single = [Track(i, slice(i, i + 1), density, blocks) for i in range(self.num_chains)]
         states = [
-            track.block(0, lambda i=i: start(keys[i], jnp.array(i), begun.position[i]), lambda: like)
+            track.block(0, lambda i=i: start(keys[i], np.array(i), begun.position[i]), lambda: like)
             for i, track in enumerate(single)
         ]
         if any(state is None for state in states):
@@ -165,7 +166,7 @@ class NUTS(eqx.Module):
             track, state = entry
             parts = []
             for number, size in enumerate(warm + sizes(self.num_draws, self.block), start=1):
-                arguments = (state, jnp.array(track.index), size)
+                arguments = (state, np.array(track.index), size)
                 found = track.block(
                     number,
                     lambda: advance(*arguments),

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from scipy.optimize import minimize
 
+from ..keys import branches
 from .blocks import Blocks
 from .density import Density
 from .settings import at_least_one
@@ -88,9 +89,8 @@ class Starting(eqx.Module):
         return found
 
     def _find(self, density: Density, key: PRNGKeyArray, num_chains: int) -> Starts:
-        key_prior, key_chain = jax.random.split(key)
-        middle = jnp.asarray(density.sites.centre)
-        drawn = jnp.concatenate([middle[None], density.positions(density.problem.draw(key_prior, self.num_screened))])
+        key_prior, key_chain = branches(key, 2)
+        drawn = density.drawn(key_prior, self.num_screened)
         energy = np.asarray(jax.jit(jax.vmap(density.potential))(drawn))
         solved = np.isfinite(energy)
         if solved.sum() < num_chains:
@@ -99,7 +99,6 @@ class Starting(eqx.Module):
                 " narrow the priors, check units and dose, or raise `solver.max_steps`"
             )
         order = np.argsort(np.where(solved, energy, np.inf))
-        drawn = np.asarray(drawn)
         counts = (solved.size, int((~solved).sum()))
         if self.method in ("screened", "median"):
             best = order[:num_chains]
