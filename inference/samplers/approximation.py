@@ -55,6 +55,8 @@ class Approximation(eqx.Module):
 
         `facts` holds `pareto_k`.
         """
+        import arviz_stats  # noqa: F401 - `azstats` of an xarray is its
+
         clock = time.perf_counter()
         density = Density(problem)
         key_start, key_q, key_pick = jax.random.split(key, 3)
