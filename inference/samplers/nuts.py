@@ -19,7 +19,7 @@ from .blocks import Blocks, Interrupted
 from .density import Density
 from .draws import Draws, Report, Track, of_chains, sizes
 from .settings import at_least_one, share
-from .starts import Starting
+from .starts import CLIMBS, Starting
 
 CHAINS = ("threads", "vectorized")
 
@@ -43,8 +43,8 @@ class Parts:
     def blocks_of(self, covariance: Float[np.ndarray, "parameter parameter"], dense: bool) -> Any:
         """The covariance within each part, or the variances."""
         if not dense:
-            return {(name,): jnp.diag(covariance)[block] for name, block in self._blocks.items()}
-        return {(name,): jnp.asarray(covariance[np.ix_(block, block)]) for name, block in self._blocks.items()}
+            return {(name,): np.diag(covariance)[block] for name, block in self._blocks.items()}
+        return {(name,): covariance[np.ix_(block, block)] for name, block in self._blocks.items()}
 
 
 class NUTS(eqx.Module):
@@ -87,13 +87,13 @@ class NUTS(eqx.Module):
         blocks = blocks or Blocks()
         density = Density(problem, self.num_chains)
         key_start, *keys = branches(key, self.num_chains + 1)
-        begun = self.start.find(density, key_start, self.num_chains, blocks)
-        starting = time.perf_counter() - clock
         apart = Parts(density.sites.blocks)
         init, sample = hmc(potential_fn_gen=lambda chain: lambda z: density.energy(apart.joined(z), chain), algo="NUTS")
-        metric = None if begun.covariance is None else apart.blocks_of(begun.covariance, self.dense_mass)
 
-        def begin(key, chain, position):
+        def metric(covariance: np.ndarray | None) -> Any:
+            return None if covariance is None else apart.blocks_of(covariance, self.dense_mass)
+
+        def begin(key, chain, position, metric):
             return init(
                 apart.split(position),
                 self.num_warmup,
@@ -106,11 +106,17 @@ class NUTS(eqx.Module):
             )
 
         # The trace also tells the kernel how long the warm-up is, which it must know before it continues a chain.
-        start = jax.jit(begin)
-        like = jax.eval_shape(start, keys[0], np.array(0), begun.position[0])
+        start, num = jax.jit(begin), density.sites.size
+        unknown = metric(np.eye(num) if self.start.method in CLIMBS else None)
+        like = jax.eval_shape(start, keys[0], np.array(0), np.zeros(num), unknown)
+        advance = self._advance(sample, apart)
+        compilation = threading.Thread(target=self._lowered(advance, like).compile)
+        compilation.start()  # the longest of all, beside the search for starting points
+        begun = self.start.find(density, key_start, self.num_chains, blocks)
+        starting, known = time.perf_counter() - clock, metric(begun.covariance)
         single = [Track(i, slice(i, i + 1), density, blocks) for i in range(self.num_chains)]
         states = [
-            track.block(0, lambda i=i: start(keys[i], np.array(i), begun.position[i]), lambda: like)
+            track.block(0, lambda i=i: start(keys[i], np.array(i), begun.position[i], known), lambda: like)
             for i, track in enumerate(single)
         ]
         if any(state is None for state in states):
@@ -120,7 +126,8 @@ class NUTS(eqx.Module):
             tracks = [Track(0, slice(0, self.num_chains), density, blocks)]
         else:
             tracks = single
-        outputs, early = self._run(self._advance(sample, apart), tracks, states, density, report)
+        compilation.join()
+        outputs, early = self._run(advance, tracks, states, density, report)
         seconds = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
         stacked = np.concatenate if self.chains == "vectorized" else np.stack
         position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
@@ -149,6 +156,12 @@ class NUTS(eqx.Module):
             every = jnp.arange(self.num_chains)
             return jax.jit(lambda state, _, length: jax.vmap(lambda s, c: run(s, c, length))(state, every), static_argnums=2)
         return jax.jit(run, static_argnums=2)
+
+    def _lowered(self, advance: Any, like: Any) -> Any:
+        """The program for the first block, lowered for states like this one."""
+        many = (self.num_chains,) if self.chains == "vectorized" else ()
+        states = jax.tree.map(lambda x: jax.ShapeDtypeStruct(many + x.shape, x.dtype), like)
+        return advance.lower(states, np.array(0), min(self.block, self.num_warmup))
 
     def _run(
         self, advance: Callable, tracks: list[Track], states: list[Any], density: Density, report: Report

@@ -15,6 +15,7 @@ from .density import Density
 from .settings import at_least_one
 
 METHODS = ("screened", "median", "map", "laplace")
+CLIMBS = ("map", "laplace")  # those that find modes
 WALL = 1e4  # energy where no solve succeeds: high, but low enough for a line search to interpolate
 STEP = 1e-3  # of the differences of gradients that give the curvature, in the logarithm of a parameter
 BARRIER = 2.0  # two ends of climbs are two modes if the energy between them rises by this above both
