@@ -1,5 +1,6 @@
 """cytostorm fit: readings in, posterior out."""
 
+import importlib
 import json
 import signal
 import threading
@@ -19,12 +20,18 @@ from cytostorm.inference.summary import lesson, plain, recovery
 from cytostorm.models import Scenario, derivations, stage
 
 from . import device
+from .compilation import Compilation, listening
 from .compose import BadConfig, blame, build
 from .run import begin, console, end, progress, sha256
 
 
 def main(cfg: DictConfig, folder: Path) -> int:
     """Fit, save, judge and report. Returns the exit code."""
+    with listening() as programs:
+        return _fit(cfg, folder, programs)
+
+
+def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
     clock = time.perf_counter()
     hardware = device.start(cfg.device.platform, cfg.device.cache_dir)
     problem, sampler, truth = prepare(cfg)
@@ -37,6 +44,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
 
     key_sample, key_predict = branches(root(cfg.seed), 2)
     blocks = ci.Blocks(folder / "blocks")
+    _meanwhile("arviz_stats", *(["cytostorm.inference.report"] if cfg.report else []))
     with progress("sampling") as report, _until_terminated(blocks):
         draws = sampler.sample(problem, key_sample, report, blocks)
     seconds = dict(draws.seconds)
@@ -63,7 +71,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
         from cytostorm.inference.report import write
 
         write(folder, tree, problem.data, table, readings, verdict, truth)
-    seconds["total"] = time.perf_counter() - clock
+    seconds |= {"compile": programs.seconds, "total": time.perf_counter() - clock}
     blocks.clear()
     end(
         folder,
@@ -73,6 +81,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
         config_sha256=config_hash,
         data_sha256=sha256(folder / "observations.csv"),
         seconds={name: round(value, 3) for name, value in seconds.items()},
+        programs=programs.counts,
         num_solves=draws.num_solves,
         num_failed_solves=draws.num_failed,
         num_screened=draws.starts.num_screened,
@@ -82,8 +91,14 @@ def main(cfg: DictConfig, folder: Path) -> int:
         verdict=verdict,
         passed=verdict.passed,
     )
+    console.print(f"{seconds['total']:.0f} s, {programs.seconds:.0f} s of them compiling: {programs}", highlight=False)
     console.print(f"{folder}", highlight=False, soft_wrap=True)
     return 1 if cfg.strict and not verdict else 0
+
+
+def _meanwhile(*modules: str) -> None:
+    """Import in another thread what comes after sampling: while programs compile, Python has nothing to do."""
+    threading.Thread(target=lambda: [importlib.import_module(name) for name in modules]).start()
 
 
 @contextmanager

@@ -34,11 +34,14 @@ class Parts:
 
     def split(self, position: Float[Array, " parameter"]) -> dict[str, Array]:
         """The parts of a position."""
+        if len(self._blocks) == 1:
+            return dict.fromkeys(self._blocks, position)
         return {name: jnp.asarray(position)[block] for name, block in self._blocks.items()}
 
     def joined(self, parts: dict[str, Array]) -> Float[Array, " parameter"]:
         """The position of its parts."""
-        return jnp.concatenate([parts[name] for name in self._blocks])[self._back]
+        whole = jnp.concatenate([parts[name] for name in self._blocks])
+        return whole if (np.diff(self._back) == 1).all() else whole[self._back]
 
     def blocks_of(self, covariance: Float[np.ndarray, "parameter parameter"], dense: bool) -> Any:
         """The covariance within each part, or the variances."""

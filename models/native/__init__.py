@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import as_file, files
@@ -25,6 +26,7 @@ from .rules import text
 from .translate import Program, Untranslatable, array
 
 logger = logging.getLogger(__name__)
+COMPILING = "/cytostorm/compile/native"  # the event that tells how long the C compiler took
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-std=gnu11", "-fPIC", "-shared", "-w")
 folder = Path(tempfile.gettempdir()) / f"cytostorm-{os.getuid()}"  # of compiled programs; `scripts.device` sets it
 
@@ -142,9 +144,11 @@ def _compile(compiler: str, loop: Path, source: str, target: Path) -> bool:
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
         header, hidden = Path(work) / "field.h", Path(work) / "out.so"
         header.write_text(source)
+        clock = time.perf_counter()
         given = (f"-I{jax.ffi.include_dir()}", f'-DFIELD="{header}"', str(loop), "-o", str(hidden), "-lm")
         for more in (["-fopenmp"], []):
             done = subprocess.run([compiler, *FLAGS, *given, *more], capture_output=True, text=True)
+            jax.monitoring.record_event_duration_secs(COMPILING, time.perf_counter() - clock)
             if done.returncode == 0:
                 hidden.replace(target)
                 return True
