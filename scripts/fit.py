@@ -33,7 +33,9 @@ def main(cfg: DictConfig, folder: Path) -> int:
 
 def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
     clock = time.perf_counter()
-    hardware = device.start(cfg.device.platform, cfg.device.cache_dir)
+    hardware = device.start(**cfg.device, lanes=lambda: lanes(cfg))
+    if "because" in hardware:
+        console.print(f"device={hardware['platform']}: {hardware['because']}", highlight=False)
     problem, sampler, truth = prepare(cfg)
     config_hash = begin(cfg, folder)
     problem.data.table().to_csv(folder / "observations.csv", index=False)
@@ -151,6 +153,14 @@ def alone(cohort: ci.Cohort, story: Scenario) -> tuple[ci.Observations, Scenario
             " the trigger, without a reset after it, and without doses or readings before it"
         )
     return subject.data, Scenario(story.doses + subject.doses, story.initial, subject.start)
+
+
+def lanes(cfg: DictConfig) -> int:
+    """How many trajectories can be solved side by side: chains or particles, times subjects, times tangents."""
+    data = build(cfg.data)
+    subjects = data.num_subjects if isinstance(data, ci.Synthetic) else len(set(data.subject))
+    chains = next((cfg.sampler[key] for key in ("num_particles", "num_chains") if key in cfg.sampler), 1)
+    return chains * subjects * len(build(cfg.prior))
 
 
 def world(cfg: DictConfig) -> tuple:

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpyro.infer.util import compute_log_probs
 
+from cytostorm.models import platform
+
 from ..problem import Problem
 from ..site import Values
 
@@ -40,7 +42,7 @@ class Density:
         self.problem, self.sites = problem, problem.sites
         self.failures: Int[np.ndarray, " chain"] = np.zeros(num_chains + 1, int)
         self.num_traces = 0
-        self._block = block or (BLOCK if jax.default_backend() == "cpu" else None)
+        self._block = block or (BLOCK if platform() == "cpu" else None)
         self._trace = jax.jit(self._point)
         self._log_prior = jax.jit(self._prior)
         self.point = self._batched()

@@ -22,6 +22,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from ..march import Legs
+from ..platform import platform as target
 from .rules import text
 from .translate import Program, Untranslatable, array
 
@@ -46,7 +47,7 @@ def solve(
     `active` are the arrays along which `rate` is differentiated and `directions` their derivatives along every
     parameter. The program is written and compiled when the caller is traced, once per right-hand side.
     """
-    if jax.default_backend() != "cpu":
+    if target() != "cpu":
         return None
     rows, num = initial.shape[0] - 1, initial.shape[1]
     try:
