@@ -14,6 +14,11 @@ def _spread(x: np.ndarray, shape: Sequence[int], broadcast_dimensions: Sequence[
     return np.broadcast_to(x.reshape([own.get(i, 1) for i in range(len(shape))]), shape)
 
 
+def _quotient(x: np.ndarray, y: np.ndarray, **_: Any) -> Any:
+    # Whole numbers are divided towards zero.
+    return x / y if np.issubdtype(x.dtype, np.inexact) else np.sign(x) * np.sign(y) * (np.abs(x) // np.abs(y))
+
+
 def _cut(x: np.ndarray, start_indices: Sequence[int], limit_indices: Sequence[int], strides: Any, **_: Any) -> np.ndarray:
     bounds = zip(start_indices, limit_indices, strides or [1] * x.ndim, strict=True)
     return x[tuple(slice(*bound) for bound in bounds)]
@@ -24,7 +29,11 @@ EXACT: dict[str, Callable[..., Any]] = {
     "add": lambda x, y, **_: x + y,
     "sub": lambda x, y, **_: x - y,
     "mul": lambda x, y, **_: x * y,
+    "div": _quotient,
     "neg": lambda x, **_: -x,
+    "and": lambda x, y, **_: x & y,
+    "or": lambda x, y, **_: x | y,
+    "not": lambda x, **_: ~x,
     "lt": lambda x, y, **_: x < y,
     "le": lambda x, y, **_: x <= y,
     "gt": lambda x, y, **_: x > y,
@@ -48,7 +57,8 @@ def evaluate(equation: Any, operands: list[np.ndarray]) -> list[np.ndarray]:
     """The outputs of an equation: by NumPy where it is exact, for JAX compiles a program for every operation and shape."""
     name = equation.primitive.name
     if name in EXACT:
-        found = EXACT[name](*operands, **equation.params)
+        with np.errstate(all="ignore"):
+            found = EXACT[name](*operands, **equation.params)
     else:
         with jax.ensure_compile_time_eval():
             found = equation.primitive.bind(*(constant(x) for x in operands), **equation.params)

@@ -122,11 +122,11 @@ class Program:
     def _equation(self, equation: Any, operands: list[np.ndarray]) -> list[np.ndarray]:
         name, params = equation.primitive.name, equation.params
         shapes = [variable.aval.shape for variable in equation.outvars]
-        if all(not isinstance(x, Scalar) for operand in operands for x in operand.flat):
-            return _fold(equation, operands)
         if name in CALLS:
             inner = params[CALLS[name]]
             return self.run(inner, operands, [array(np.asarray(x)) for x in getattr(inner, "consts", ())])
+        if all(not isinstance(x, Scalar) for operand in operands for x in operand.flat):
+            return _fold(equation, operands)
         if name in MOVES:
             return _move(equation, operands)
         if name == "convert_element_type":
