@@ -9,12 +9,15 @@ from . import samplers
 from .account import Understood as Understood
 from .cohort import Cohort as Cohort
 from .cohort import Subject as Subject
+from .cohort import merged as merged
 from .export import record_table as record_table
 from .export import write_records as write_records
 from .noise import LogNormal as LogNormal
 from .noise import Noise as Noise
 from .observations import Observations as Observations
 from .observations import observations as observations
+from .panel import Arm as Arm
+from .population import Population as Population
 from .posterior import assemble as assemble
 from .posterior import infer as infer
 from .posterior import load as load
@@ -36,12 +39,17 @@ from .samplers import Sampler as Sampler
 from .samplers import Starting as Starting
 from .samplers import Starts as Starts
 from .summary import fitted as fitted
+from .summary import individuals as individuals
+from .summary import shrinkage as shrinkage
 from .summary import summary as summary
 from .synthetic import Synthetic as Synthetic
 from .table import bundled as bundled
 from .table import read as read
 from .tidy import read_cohort as read_cohort
 from .tidy import understand_cohort as understand_cohort
+from .variability import Covariate as Covariate
+from .variability import Effect as Effect
+from .variability import Variability as Variability
 from .verdict import Verdict as Verdict
 from .verdict import judge as judge
 

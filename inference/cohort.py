@@ -1,10 +1,12 @@
 """A cohort: who was studied, what was read, what was given, and what is known of each."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import equinox as eqx
 import numpy as np
 import pandas as pd
+from jax.core import Tracer
 from jaxtyping import Float
 
 from cytostorm.models import Doses, no_doses
@@ -35,8 +37,8 @@ class Subject(eqx.Module):
     def __check_init__(self) -> None:
         if strangers := set(self.data.subject) - {self.label}:
             raise ValueError(f"subject {self.label!r} has readings of {strangers.pop()!r}; give each subject its own")
-        for what, times in {"reading": self.data.time, "dose": np.asarray(self.doses.time)}.items():
-            if len(times) and times.min() < self.start:
+        for what, times in {"reading": self.data.time, "dose": self.doses.time}.items():
+            if len(times) and not isinstance(times, Tracer) and times.min() < self.start:
                 raise ValueError(
                     f"subject {self.label!r} has a {what} at {times.min():g} h, before its `start`, {self.start:g} h"
                 )
@@ -64,8 +66,9 @@ class Cohort(eqx.Module):
     def __check_init__(self) -> None:
         if not self.subjects:
             raise ValueError("a cohort without subjects; give at least one")
-        if again := [label for label in self.labels if self.labels.count(label) > 1]:
-            raise ValueError(f"two subjects are called {again[0]!r}; give each a label of its own")
+        label, number = Counter(self.labels).most_common(1)[0]
+        if number > 1:
+            raise ValueError(f"{number} subjects are called {label!r}; give each a label of its own")
 
     def __len__(self) -> int:
         return len(self.subjects)
@@ -118,3 +121,8 @@ def _tidy(subject: Subject) -> pd.DataFrame:
     frame.insert(0, "study", subject.study)
     known = {name: subject.covariate(name, subject.data.time) for name in [*subject.covariates, *subject.changing]}
     return frame.assign(arm=subject.arm, **known)
+
+
+def merged(cohorts: Sequence[Cohort]) -> Cohort:
+    """The subjects of several cohorts, in order. Raises what `Cohort` raises."""
+    return Cohort(tuple(subject for cohort in cohorts for subject in cohort))

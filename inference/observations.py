@@ -1,7 +1,9 @@
 """Readings of analytes over time, each an individual value or the summary of a group."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -47,6 +49,10 @@ class Observations(eqx.Module):
         """Which rows are readings of one subject."""
         return self.n == 0
 
+    def reading(self, value: Float[Any, " obs"]) -> "Observations":
+        """The same observations with other values."""
+        return eqx.tree_at(lambda data: data.value, self, value)
+
     @property
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
         """The ends of a bar for each row: the 95 % interval of a group's mean; for an individual, its value."""
@@ -77,9 +83,12 @@ class Observations(eqx.Module):
 
 
 def _clock(time: float) -> str:
-    """A time [h] in few digits; a `+` for the moment after it."""
-    text = f"{time:g}"
-    return f"{text}+" if float(text) < time <= after(float(text)) else text
+    """A time [h] in few digits; a `+` for each moment after it."""
+    moment = plain = round(float(time), 9 - math.ceil(math.log10(max(1.0, abs(time)))))
+    moments = 0
+    while moment < time and moments < 9:
+        moment, moments = after(moment), moments + 1
+    return f"{plain:g}{'+' * moments}" if moment == time else f"{time:g}"
 
 
 def observations(frame: pd.DataFrame) -> Observations:

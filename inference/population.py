@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.handlers import seed, substitute
 
 from cytostorm.models import Solver, quantities, replace
@@ -30,8 +30,7 @@ class Population(eqx.Module):
 
     `priors` are those of the population's medians. Subjects differ by `variability`; parameters that it does not name
     are the same in all. A subject whose readings are the mean of $n$ lies closer to the median by $1/\sqrt n$, and so
-    do its readings to their predictions. Where `assay` is a prior, every analyte of every study but the first has a
-    factor between what is predicted and what its assay reads.
+    do its readings to their predictions.
 
     Arms are named by subjects: `subject.arm`, or the study where that is blank. An arm called `*` is for all others.
 
@@ -44,9 +43,9 @@ class Population(eqx.Module):
     priors: Priors
     variability: Variability
     noise: Noise
-    assay: Prior | None
     solver: Solver
     data: Observations
+    owner: Int[np.ndarray, " obs"]
     panels: tuple[Panel, ...]
     explained: dict[str, tuple[Any, ...]]
     weight: Float[np.ndarray, " subject"]
@@ -61,11 +60,10 @@ class Population(eqx.Module):
         priors: Priors,
         variability: Variability,
         noise: Noise | None = None,
-        assay: Prior | None = None,
         solver: Solver | None = None,
     ):
         self.arms, self.cohort, self.priors, self.variability = arms, cohort, priors, variability
-        self.noise, self.assay, self.solver = noise or LogNormal(per_analyte=True), assay, solver or Solver()
+        self.noise, self.solver = noise or LogNormal(per_analyte=True), solver or Solver()
         for arm in arms.values():
             replace(arm.model, dict.fromkeys(priors, 1.0))
         for name in [*variability.effects, *(covariate.parameter for covariate in variability.covariates)]:
@@ -75,13 +73,13 @@ class Population(eqx.Module):
         size = np.maximum(every.n, 1)
         self.scatter = 1 / np.sqrt(size)
         self.data = dataclasses.replace(every, n=np.zeros_like(every.n))
-        owner = np.array([cohort.labels.index(label) for label in every.subject])
+        owner = self.owner = np.array([cohort.labels.index(label) for label in every.subject])
         self.weight = np.array([1 / np.sqrt(size[owner == i].max(initial=1)) for i in range(len(cohort))])
         self.panels = self._panels(owner)
         self.explained = {c.name: (c, self._along(c)) for c in variability.covariates}
         study = [cohort.subjects[i].study for i in owner]
         pairs = list(zip(study, every.analyte, strict=True))
-        self.scales = tuple(p for p in dict.fromkeys(pairs) if assay is not None and p[0] != cohort.studies[0])
+        self.scales = tuple(p for p in dict.fromkeys(pairs) if variability.assay is not None and p[0] != cohort.studies[0])
         self.scaled = np.array([[pair == scale for scale in self.scales] for pair in pairs], float).reshape(len(pairs), -1)
 
     def _panels(self, owner: np.ndarray) -> tuple[Panel, ...]:
@@ -128,8 +126,8 @@ class Population(eqx.Module):
         """Everything that is sampled."""
         found = {name: positive(prior) for name, prior in self.sampled.items()}
         if self.scales:
-            assert self.assay is not None
-            found["assay"] = positive(self.assay, (len(self.scales),))
+            assert self.variability.assay is not None
+            found["assay"] = positive(self.variability.assay, (len(self.scales),))
         medians = {name: self.priors[name].median for name in self.priors}
         return Sites(found | self.variability.sites(len(self.cohort), medians), len(self.cohort))
 
@@ -137,8 +135,8 @@ class Population(eqx.Module):
         """The NumPyro program of everything but the readings."""
         values: Values = {n: jnp.asarray(numpyro.sample(n, prior.distribution)) for n, prior in self.sampled.items()}
         if self.scales:
-            assert self.assay is not None
-            shape = self.assay.distribution.expand([len(self.scales)]).to_event(1)
+            assert self.variability.assay is not None
+            shape = self.variability.assay.distribution.expand([len(self.scales)]).to_event(1)
             values["assay"] = jnp.asarray(numpyro.sample("assay", shape))
         values |= self.variability.coefficients()
         return values | self.variability.program(self.centre(values), self.weight)
@@ -174,7 +172,12 @@ class Population(eqx.Module):
 
     def read(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
         """What `predict` returns, without derivatives."""
-        theta = self.individual(values)
+        return self.read_at(values, self.individual(values))
+
+    def read_at(
+        self, values: Values, theta: Float[Array, "subject parameter"]
+    ) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
+        """What `read` returns where the subjects have these log-parameters."""
         return self._gather(values, [p.read(theta[np.array(p.members)]) for p in self.panels])
 
     def _gather(self, values: Values, parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:

@@ -48,7 +48,7 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     holds curves of every subject by arm, on a grid of `time` that ends with the arm's last reading.
     """
     key_prior, key_y = jax.random.split(key)
-    names, cohort = list(problem.priors), problem.cohort
+    names = list(problem.priors)
     shape = np.asarray(draws.values[names[0]]).shape
     flat = {name: np.asarray(x).reshape(-1, *np.shape(x)[2:]) for name, x in draws.values.items()}
     thin = np.unique(np.linspace(0, len(flat[names[0]]) - 1, min(NUM_REPLICATES, shape[0] * shape[1])).astype(int))
@@ -84,7 +84,6 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     for group in ("log_likelihood", "posterior_predictive", "population_predictive", "observed_data", "constant_data"):
         tree[group] = tree[group].to_dataset().assign_coords(_of_readings(problem))
     tree["predictions"] = _curves(problem, {n: x[thin] for n, x in flat.items()})
-    tree["constant_data"]["study"] = ("subject", np.array([s.study for s in cohort]))
     tree["sample_stats"].attrs |= {"failed_share": [float(x) for x in draws.failed_share], **draws.facts}
     _describe(tree, problem)
     return tree
@@ -162,7 +161,7 @@ def _dimensions(problem: Population) -> dict[str, list[str]]:
 def _of_readings(problem: Population) -> dict[str, Any]:
     data = problem.data
     return {
-        "who": ("obs_id", np.array(data.subject)),
+        "subject": ("obs_id", np.array(data.subject)),
         "analyte": ("obs_id", np.array(data.analyte)),
         "time": ("obs_id", data.time, {"units": "h"}),
     }
@@ -188,7 +187,11 @@ def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:
             curves[a][:, members] = found[a]
     return xr.Dataset(
         {a: (("sample", "subject", "point"), x, {"units": UNITS[a]}) for a, x in curves.items()},
-        coords={"subject": problem.cohort.labels, "time": (("subject", "point"), times, {"units": "h"})},
+        coords={
+            "subject": problem.cohort.labels,
+            "study": ("subject", [subject.study for subject in problem.cohort]),
+            "time": (("subject", "point"), times, {"units": "h"}),
+        },
     )
 
 

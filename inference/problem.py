@@ -65,6 +65,11 @@ class Problem(eqx.Module):
         self.which = tuple(list(model.analytes).index(a) for a in data.analyte)
 
     @property
+    def scatter(self) -> float:
+        """Single readings scatter as the noise says."""
+        return 1.0
+
+    @property
     def sampled(self) -> dict[str, Prior]:
         """Every sampled parameter with its prior: those of the model, then those of the noise."""
         return {name: self.priors[name] for name in self.priors} | self.noise.parameters(self.data)

@@ -18,7 +18,7 @@ from .stories import stories
 def read_records(
     path: str | Path,
     analytes: Sequence[str] | None = None,
-    subjects: Sequence[str] | None = None,
+    subjects: Sequence[str | int] | None = None,
     covariates: Sequence[str] | None = None,
     separator: str = ",",
     **form: Any,
@@ -33,7 +33,7 @@ def read_records(
 def understand_records(
     path: str | Path,
     analytes: Sequence[str] | None = None,
-    subjects: Sequence[str] | None = None,
+    subjects: Sequence[str | int] | None = None,
     covariates: Sequence[str] | None = None,
     separator: str = ",",
     **form: Any,
@@ -87,7 +87,7 @@ _UNWANTED = "subject is not among `subjects`"
 
 
 def _chosen(
-    records: list[Record], analytes: Sequence[str] | None, subjects: Sequence[str] | None, path: Path
+    records: list[Record], analytes: Sequence[str] | None, subjects: Sequence[str | int] | None, path: Path
 ) -> list[Record]:
     """The records, with those of other analytes and subjects than some left out."""
     for field, wanted, reason in (

@@ -1,17 +1,59 @@
 """What a program samples: a scalar, vector or matrix, and its map from unconstrained numbers."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.distributions.transforms import ExpTransform
 
+from .observations import Observations
 from .prior import Prior
 
 type Values = dict[str, Array]
+
+
+@runtime_checkable
+class Program(Protocol):
+    """What a sampler takes: a NumPyro program and what it samples."""
+
+    @property
+    def sites(self) -> "Sites":
+        """Everything that is sampled."""
+        ...
+
+    @property
+    def data(self) -> Observations:
+        """The readings."""
+        ...
+
+    @property
+    def noise(self) -> Any:
+        """How readings scatter around their predictions."""
+        ...
+
+    @property
+    def scatter(self) -> Any:
+        """What narrows the noise of each reading."""
+        ...
+
+    def predict(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, "*subject"]]:
+        """The log-prediction of every reading, differentiable in reverse mode, and what could be solved."""
+        ...
+
+    def latent(self) -> Values:
+        """The NumPyro program of the priors alone."""
+        ...
+
+    def program(self) -> None:
+        """The NumPyro program."""
+        ...
+
+    def draw(self, key: PRNGKeyArray, num: int) -> Values:
+        """`num` draws of everything from its prior."""
+        ...
 
 
 class Site(eqx.Module):

@@ -17,7 +17,7 @@ STATISTICS = ("individual", "mean", "geometric_mean")
 CENSORING = ("none", "left", "right")
 
 
-def bundled(name: str, analytes: Sequence[str] | None = None, subjects: Sequence[str] | None = None) -> Observations:
+def bundled(name: str, analytes: Sequence[str] | None = None, subjects: Sequence[str | int] | None = None) -> Observations:
     """The readings of a data set that ships with the package. Raises what `read` raises."""
     folder = importlib.resources.files("cytostorm.data") / name
     with importlib.resources.as_file(folder / "table.csv") as path:
@@ -26,7 +26,9 @@ def bundled(name: str, analytes: Sequence[str] | None = None, subjects: Sequence
         return read(path, analytes, subjects)
 
 
-def read(path: str | Path, analytes: Sequence[str] | None = None, subjects: Sequence[str] | None = None) -> Observations:
+def read(
+    path: str | Path, analytes: Sequence[str] | None = None, subjects: Sequence[str | int] | None = None
+) -> Observations:
     """The readings of a tidy CSV file, or those of some analytes and subjects.
 
     Columns: `subject, time_h, analyte, value, unit` and, where needed, `cens` (none, left, right), `limit`,
@@ -100,7 +102,9 @@ def _disorder(frame: pd.DataFrame) -> Iterator[Fault]:
         )
 
 
-def select(frame: pd.DataFrame, analytes: Sequence[str] | None, subjects: Sequence[str] | None, path: Path) -> pd.DataFrame:
+def select(
+    frame: pd.DataFrame, analytes: Sequence[str] | None, subjects: Sequence[str | int] | None, path: Path
+) -> pd.DataFrame:
     """The rows of some analytes and subjects; all where none are named. Raises `ValueError` for one that has no row."""
     frame = _keep(frame, "analyte", [canonical(a) for a in analytes] if analytes else None, path)
     return _keep(frame, "subject", [str(s) for s in subjects] if subjects else None, path)

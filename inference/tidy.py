@@ -20,7 +20,7 @@ LABELS = ("study", "arm")
 def read_cohort(
     path: str | Path,
     analytes: Sequence[str] | None = None,
-    subjects: Sequence[str] | None = None,
+    subjects: Sequence[str | int] | None = None,
     covariates: Sequence[str] | None = None,
 ) -> Cohort:
     """The cohort of a tidy CSV file: the columns of `read` and, where there are some, `study`, `arm` and covariates.
@@ -35,7 +35,7 @@ def read_cohort(
 def understand_cohort(
     path: str | Path,
     analytes: Sequence[str] | None = None,
-    subjects: Sequence[str] | None = None,
+    subjects: Sequence[str | int] | None = None,
     covariates: Sequence[str] | None = None,
 ) -> Understood:
     """The cohort of a tidy CSV file with the account of every row. Raises what `read_cohort` raises."""
@@ -81,7 +81,7 @@ def _subject(label: str, rows: pd.DataFrame, covariates: Sequence[str]) -> Subje
     rows = rows.sort_values("time_h", kind="stable")
     time = rows["time_h"].to_numpy(float)
     known = {name: settled(time, rows[name].to_numpy(float)) for name in covariates}
-    study, arm = (next((text for text in rows[name] if text), "") for name in LABELS)
+    study, arm = (next(iter(rows[name].dropna()), "") for name in LABELS)
     return Subject(
         label,
         study,

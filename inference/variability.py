@@ -73,21 +73,24 @@ class Variability(eqx.Module):
 
     $\log\theta_s = \log\mu + \mathrm{diag}(\omega)\, L z_s + \beta x_s$ with $z_s \sim N(0, I)$ and $L L^\top$ the
     correlation of the effects: $L \sim$ LKJ(`correlation`) (Lewandowski, Kurowicka and Joe, J Multivar Anal
-    2009;100:1989), or the identity where `correlation` is null.
+    2009;100:1989), or the identity where `correlation` is null. `assay` is the prior of the factor between what is
+    predicted and what an assay reads, for every analyte of every study but the first; null where all read alike.
     """
 
     effects: Mapping[str, Effect]
     correlation: float | None = eqx.field(static=True)
     covariates: tuple[Covariate, ...]
+    assay: Prior | None
 
     def __init__(
         self,
         effects: Mapping[str, Effect | Mapping[str, Any]],
         correlation: float | None = 2.0,
         covariates: Sequence[Covariate | Mapping[str, Any]] = (),
+        assay: Prior | None = None,
     ):
         self.effects = {name: x if isinstance(x, Effect) else _effect(name, x) for name, x in effects.items()}
-        self.correlation = correlation
+        self.correlation, self.assay = correlation, assay
         self.covariates = tuple(x if isinstance(x, Covariate) else Covariate(**x) for x in covariates)
 
     def __check_init__(self) -> None:

@@ -21,8 +21,8 @@ class Segments(eqx.Module):
     """The stretches between boluses to a state, and the times where the vector field jumps.
 
     At the start of each stretch `jump` is added to the state; where doses move it is what `saltation` takes. `rate` is
-    what each infusion adds per hour to each state while it runs, from `on` to `off`. `edges` are the times at which any
-    dose starts or ends.
+    what each infusion adds per hour to each state while it runs, from `on` to `off`. `edges` are the times inside
+    a stretch at which any dose starts or ends.
     """
 
     start: Float[Array, " segment"]
@@ -45,7 +45,7 @@ def segments(scenario: Scenario, states: tuple[str, ...], end: float) -> Segment
     jump = ((time == bounds[:-1, None]) & falls) * amount @ pick
     flows = pick.any(axis=1) & (duration > 0)
     rate = (amount[flows] / duration[flows])[:, None] * pick[flows]
-    edges = np.array([t for t in doses.edges if start <= t < end])
+    edges = np.array([t for t in doses.edges if start <= t < end and t not in bounds])
     parts = (just_after(bounds[:-1]), bounds[1:], jump, time[flows], (time + duration)[flows], rate, edges)
     return Segments(*(constant(x, float) for x in parts))
 

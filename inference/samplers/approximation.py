@@ -17,7 +17,7 @@ from numpyro.infer import Trace_ELBO, init_to_value
 from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.optim import Adam
 
-from ..problem import Problem
+from ..site import Program
 from .blocks import Blocks
 from .density import Density
 from .draws import Draws, Report
@@ -46,7 +46,7 @@ class Approximation(eqx.Module):
 
     def sample(
         self,
-        problem: Problem,
+        problem: Program,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,

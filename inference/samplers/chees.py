@@ -13,7 +13,7 @@ from blackjax.mcmc import hmc
 from blackjax.mcmc.dynamic_hmc import halton_sequence
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..problem import Problem
+from ..site import Program
 from .blocks import Blocks, Interrupted
 from .density import Density
 from .draws import Draws, Report, Track, of_chains, sizes
@@ -65,7 +65,7 @@ class ChEES(eqx.Module):
 
     def sample(
         self,
-        problem: Problem,
+        problem: Program,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,

@@ -12,8 +12,7 @@ from numpyro.infer.util import compute_log_probs
 
 from cytostorm.models import platform
 
-from ..problem import Problem
-from ..site import Values
+from ..site import Program, Values
 
 LOWEST = -1e12  # the log-likelihood where a solve fails: zero probability that survives multiplication by zero
 BLOCK = 32  # lanes solved side by side on a processor; `make benchmark` measures it
@@ -38,7 +37,7 @@ class Density:
     lanes run in blocks of `block`. `num_traces` counts how often the problem was traced: once, whatever the stages.
     """
 
-    def __init__(self, problem: Problem, num_chains: int = 0, block: int | None = None):
+    def __init__(self, problem: Program, num_chains: int = 0, block: int | None = None):
         self.problem, self.sites = problem, problem.sites
         self.failures: Int[np.ndarray, " chain"] = np.zeros(num_chains + 1, int)
         self.num_traces = 0

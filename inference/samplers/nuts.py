@@ -14,14 +14,17 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpyro.infer.hmc import hmc
 
 from ..keys import branches
-from ..problem import Problem
+from ..site import Program
 from .blocks import Blocks, Interrupted
 from .density import Density
 from .draws import Draws, Report, Track, of_chains, sizes
+from .metric import covariance, information
 from .settings import at_least_one, share
 from .starts import CLIMBS, Starting
 
 CHAINS = ("threads", "vectorized")
+METRICS = ("draws", "information")
+TYPICAL = 5  # draws of a block over which the information is averaged
 
 
 class Parts:
@@ -53,7 +56,9 @@ class Parts:
 class NUTS(eqx.Module):
     """The no-U-turn sampler of NumPyro (Hoffman and Gelman, J Mach Learn Res 2014;15:1593), run in blocks.
 
-    Chains run in `threads`, one compiled program for all, or `vectorized` in lock-step (for a GPU).
+    The metric is adapted by the `draws` of the warm-up, or computed from the `information` that the readings hold, at the
+    start and anew after every block of the warm-up. Chains run in `threads`, one compiled program for all, or
+    `vectorized` in lock-step (for a GPU).
     """
 
     num_warmup: int = eqx.field(default=500, static=True)
@@ -62,6 +67,7 @@ class NUTS(eqx.Module):
     target_accept: float = eqx.field(default=0.9, static=True)
     max_tree_depth: int = eqx.field(default=10, static=True)
     dense_mass: bool = eqx.field(default=True, static=True)
+    metric: str = eqx.field(default="draws", static=True)
     start: Starting = Starting()
     chains: str = eqx.field(default="threads", static=True)
     block: int = eqx.field(default=50, static=True)
@@ -69,12 +75,14 @@ class NUTS(eqx.Module):
     def __check_init__(self) -> None:
         at_least_one(self, "num_warmup", "num_draws", "num_chains", "max_tree_depth", "block")
         share(self, "target_accept")
+        if self.metric not in METRICS:
+            raise ValueError(f"`metric` is {self.metric!r}; choose from: {', '.join(METRICS)}")
         if self.chains not in CHAINS:
             raise ValueError(f"`chains` is {self.chains!r}; choose from: {', '.join(CHAINS)}")
 
     def sample(
         self,
-        problem: Problem,
+        problem: Program,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,
@@ -90,11 +98,11 @@ class NUTS(eqx.Module):
         blocks = blocks or Blocks()
         density = Density(problem, self.num_chains)
         key_start, *keys = branches(key, self.num_chains + 1)
-        apart = Parts(density.sites.blocks)
+        apart = Parts(density.sites.blocks if self.metric == "draws" else [np.arange(density.sites.size)])
         init, sample = hmc(potential_fn_gen=lambda chain: lambda z: density.energy(apart.joined(z), chain), algo="NUTS")
 
-        def metric(covariance: np.ndarray | None) -> Any:
-            return None if covariance is None else apart.blocks_of(covariance, self.dense_mass)
+        def metric(known: np.ndarray | None) -> Any:
+            return None if known is None else apart.blocks_of(known, self.dense_mass)
 
         def begin(key, chain, position, metric):
             return init(
@@ -102,6 +110,7 @@ class NUTS(eqx.Module):
                 self.num_warmup,
                 inverse_mass_matrix=metric and dict(metric),  # NumPyro writes into what it is given
                 dense_mass=apart.names if self.dense_mass else [],  # type: ignore[arg-type]
+                adapt_mass_matrix=self.metric == "draws",
                 target_accept_prob=self.target_accept,
                 max_tree_depth=self.max_tree_depth,
                 model_args=(chain,),
@@ -110,16 +119,18 @@ class NUTS(eqx.Module):
 
         # The trace also tells the kernel how long the warm-up is, which it must know before it continues a chain.
         start, num = jax.jit(begin), density.sites.size
-        unknown = metric(np.eye(num) if self.start.method in CLIMBS else None)
+        unknown = metric(np.eye(num) if self.metric == "information" or self.start.method in CLIMBS else None)
         like = jax.eval_shape(start, keys[0], np.array(0), np.zeros(num), unknown)
         advance = self._advance(sample, apart)
         compilation = threading.Thread(target=self._lowered(advance, like).compile)
         compilation.start()  # the longest of all, beside the search for starting points
         begun = self.start.find(density, key_start, self.num_chains, blocks)
-        starting, known = time.perf_counter() - clock, metric(begun.covariance)
+        starting, known = time.perf_counter() - clock, begun.covariance
+        if self.metric == "information":
+            known = np.asarray(jax.jit(lambda x: covariance(density, information(density, x)))(begun.position[0]))
         single = [Track(i, slice(i, i + 1), density, blocks) for i in range(self.num_chains)]
         states = [
-            track.block(0, lambda i=i: start(keys[i], np.array(i), begun.position[i], known), lambda: like)
+            track.block(0, lambda i=i: start(keys[i], np.array(i), begun.position[i], metric(known)), lambda: like)
             for i, track in enumerate(single)
         ]
         if any(state is None for state in states):
@@ -130,7 +141,7 @@ class NUTS(eqx.Module):
         else:
             tracks = single
         compilation.join()
-        outputs, early = self._run(advance, tracks, states, density, report)
+        outputs, early = self._run(advance, self._retune(density), tracks, states, density, report)
         seconds = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
         stacked = np.concatenate if self.chains == "vectorized" else np.stack
         position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
@@ -166,8 +177,28 @@ class NUTS(eqx.Module):
         states = jax.tree.map(lambda x: jax.ShapeDtypeStruct(many + x.shape, x.dtype), like)
         return advance.lower(states, np.array(0), min(self.block, self.num_warmup))
 
+    def _retune(self, density: Density) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """What follows on a block of the warm-up: the metric of the information at its last draws, and a new step size."""
+        if self.metric == "draws":
+            return lambda state, part: (state, part)
+
+        def one(state, positions):
+            curvature = jnp.mean(jax.lax.map(lambda x: information(density, x), positions[-TYPICAL:]), axis=0)
+            found = covariance(density, curvature)
+            root = jnp.linalg.cholesky(found[::-1, ::-1])[::-1, ::-1].T
+            inverse = jax.scipy.linalg.solve_triangular(root, jnp.eye(len(root)), lower=True)
+            adapt = state.adapt_state
+            name = next(iter(adapt.inverse_mass_matrix))
+            adapt = adapt._replace(
+                inverse_mass_matrix={name: found}, mass_matrix_sqrt={name: inverse}, mass_matrix_sqrt_inv={name: root}
+            )
+            return state._replace(adapt_state=adapt)
+
+        run = jax.jit(jax.vmap(one) if self.chains == "vectorized" else one)
+        return lambda state, part: (run(state, part[0]), part)
+
     def _run(
-        self, advance: Callable, tracks: list[Track], states: list[Any], density: Density, report: Report
+        self, advance: Callable, retune: Callable, tracks: list[Track], states: list[Any], density: Density, report: Report
     ) -> tuple[list[Any], np.ndarray]:
         """Every chain from its start to its last draw.
 
@@ -183,9 +214,10 @@ class NUTS(eqx.Module):
             parts = []
             for number, size in enumerate(warm + sizes(self.num_draws, self.block), start=1):
                 arguments = (state, np.array(track.index), size)
+                compute = advance if number >= len(warm) else lambda *x: retune(*advance(*x))
                 found = track.block(
                     number,
-                    lambda: advance(*arguments),
+                    lambda: compute(*arguments),
                     lambda: jax.eval_shape(lambda s, i: advance(s, i, arguments[2]), *arguments[:2]),
                 )
                 if found is None:
