@@ -189,7 +189,10 @@ def alone(cohort: ci.Cohort, story: Scenario) -> tuple[ci.Observations, Scenario
 def lanes(cfg: DictConfig) -> int:
     """How many trajectories can be solved side by side: chains or particles, times subjects, times tangents."""
     data = build(cfg.data)
-    subjects = data.num_subjects if isinstance(data, ci.Synthetic) else len(set(data.subject))
+    if isinstance(data, ci.Synthetic):
+        subjects = data.num_subjects
+    else:
+        subjects = len(data) if isinstance(data, ci.Cohort) else len(set(data.subject))
     chains = next((cfg.sampler[key] for key in ("num_particles", "num_chains") if key in cfg.sampler), 1)
     return chains * subjects * len(build(cfg.prior))
 

@@ -83,7 +83,7 @@ class Approximation(eqx.Module):
             int(density.failures.sum()),
             np.zeros(CHAINS),
             {"starts": starting, "sampling": time.perf_counter() - clock - starting},
-            facts={"pareto_k": 0.0 if np.ptp(ratio) < 1e-9 else float(shape)},  # weights that agree have no tail
+            facts={"pareto_k": 0.0 if np.ptp(ratio.values) < 1e-9 else float(shape)},  # weights that agree have no tail
         )
 
     def _check(self, *names: str) -> None:
