@@ -15,37 +15,22 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 from export import prepared  # noqa: E402
 
-
-def covered(spans: list[tuple[float, float]]) -> float:
-    """The length of the union of intervals: the time in which some thread traced or compiled."""
-    total, reached = 0.0, 0.0
-    for start, end in sorted(spans):
-        total += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return total
+from cytostorm.scripts.compilation import listening  # noqa: E402
 
 
 def sampled(name: str, seed: int, size: tuple[int, ...]) -> tuple[dict, dict]:
     """Draws of every parameter and what a timing needs to know of them."""
-    spans: list[tuple[float, float]] = []
-
-    def heard(event: str, seconds: float, **_) -> None:
-        if event.startswith("/jax/core/compile/"):
-            now = time.perf_counter()
-            spans.append((now - seconds, now))
-
-    jax.monitoring.register_event_duration_secs_listener(heard)
     clock = time.perf_counter()
-    problem, sampler = prepared(name, size)
-    draws = sampler.sample(problem, jax.random.PRNGKey(seed))
+    with listening() as programs:
+        problem, sampler = prepared(name, size)
+        draws = sampler.sample(problem, jax.random.PRNGKey(seed))
     seconds = time.perf_counter() - clock
-    jax.monitoring.unregister_event_duration_listener(heard)
     warm, steps = draws.warmup_stats["n_steps"], draws.stats["n_steps"]
     return draws.values, {
         "seconds": seconds,
         "starts_seconds": draws.seconds["starts"],
         "sampling_seconds": draws.seconds["sampling"],
-        "compile_wall_seconds": covered(spans),
+        "compile_wall_seconds": programs.seconds,
         "num_gradients": int(warm.sum() + steps.sum()),
         "num_divergent": int(draws.stats["diverging"].sum()),
         "num_failed": draws.num_failed,

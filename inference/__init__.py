@@ -1,8 +1,11 @@
 """Bayesian inference for cytokine models: observations, priors, noise, problem, sampler, posterior, report."""
 
+from typing import TYPE_CHECKING, Any
+
 # Loads NumPyro: ArviZ, imported before, leaves a lazy stand-in that breaks the import of its submodules.
 from numpyro import __version__ as _numpyro  # noqa: F401
 
+from . import samplers
 from .account import Understood as Understood
 from .cohort import Cohort as Cohort
 from .cohort import Subject as Subject
@@ -27,16 +30,11 @@ from .published import published_cohort as published_cohort
 from .records import read_records as read_records
 from .records import understand_records as understand_records
 from .samplers import NUTS as NUTS
-from .samplers import SMC as SMC
-from .samplers import SVI as SVI
 from .samplers import Blocks as Blocks
-from .samplers import ChEES as ChEES
 from .samplers import Density as Density
 from .samplers import Draws as Draws
 from .samplers import Interrupted as Interrupted
-from .samplers import Laplace as Laplace
 from .samplers import NoStart as NoStart
-from .samplers import Pathfinder as Pathfinder
 from .samplers import Sampler as Sampler
 from .samplers import Starting as Starting
 from .samplers import Starts as Starts
@@ -54,3 +52,16 @@ from .variability import Effect as Effect
 from .variability import Variability as Variability
 from .verdict import Verdict as Verdict
 from .verdict import judge as judge
+
+if TYPE_CHECKING:
+    from .samplers import SMC as SMC
+    from .samplers import SVI as SVI
+    from .samplers import ChEES as ChEES
+    from .samplers import Laplace as Laplace
+    from .samplers import Pathfinder as Pathfinder
+
+
+def __getattr__(name: str) -> Any:
+    if name not in samplers.LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(samplers, name)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from cytostorm.models import Model, Plan, Reach, Scenario, Solver, differentiate, reach, replace, solve, together
+from cytostorm.models import Model, Plan, Reach, Scenario, Solver, constant, differentiate, reach, replace, solve, together
 
 from .cohort import Subject
 
@@ -112,14 +112,14 @@ def panel(
         for subject in subjects
     ]
     times = [np.unique(subject.data.time) for subject in subjects]
-    typical = replace(model, {name: jnp.asarray(x) for name, x in middle.items()})
+    typical = replace(model, {name: constant(x) for name, x in middle.items()})
     # What any of them moves is solved for all.
     most = dataclasses.replace(scenarios[0], doses=sum((s.doses for s in scenarios[1:]), scenarios[0].doses))
     within = reach(typical, most, max(float(t[-1]) for t in times))
     read = dict.fromkeys(a for subject in subjects for a in subject.data.analyte)
     prepared = together(model, scenarios, times, within.to(read))
     shared = [name for name in subjects[0].covariates if hasattr(model, name) and name not in names]
-    known = {name: jnp.array([subject.covariates[name] for subject in subjects]) for name in shared}
+    known = {name: constant([subject.covariates[name] for subject in subjects], float) for name in shared}
     where = [
         (i, analytes.index(analyte), int(np.searchsorted(times[i], time)))
         for i, subject in enumerate(subjects)

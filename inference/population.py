@@ -143,7 +143,8 @@ class Population(eqx.Module):
 
     def draw(self, key: PRNGKeyArray, num: int) -> Values:
         """`num` draws of everything that is sampled from its prior."""
-        return jax.vmap(lambda key: seed(self.latent, key)())(jax.random.split(key, num))  # type: ignore[return-value]
+        one = jax.vmap(lambda key: seed(self.latent, key)())
+        return jax.jit(lambda key: one(jax.random.split(key, num)))(key)  # type: ignore[return-value]
 
     def renewed(self, values: Values, key: PRNGKeyArray) -> Values:
         """The same population with new subjects in the place of those who were studied."""

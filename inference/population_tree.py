@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from cytostorm.models import Model, Plan, derivations, replace, together
 
 from .analyte import UNITS
+from .keys import branches, root
 from .population import Population
 from .samplers import Draws
 from .site import Values
@@ -47,13 +48,13 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     by effect, `correlation` by pair, factors of assays, and every subject's parameters as `subject_NAME`. `predictions`
     holds curves of every subject by arm, on a grid of `time` that ends with the arm's last reading.
     """
-    key_prior, key_y = jax.random.split(key)
+    key_prior, key_y = branches(key, 2)
     names = list(problem.priors)
     shape = np.asarray(draws.values[names[0]]).shape
     flat = {name: np.asarray(x).reshape(-1, *np.shape(x)[2:]) for name, x in draws.values.items()}
     thin = np.unique(np.linspace(0, len(flat[names[0]]) - 1, min(NUM_REPLICATES, shape[0] * shape[1])).astype(int))
     reads = _by_batch(lambda values, key: _read(problem, values, key), flat, key_y)
-    theta = jax.jit(jax.vmap(problem.individual))({name: jnp.asarray(x) for name, x in flat.items()})
+    theta = jax.jit(jax.vmap(problem.individual))(flat)
     by_chain = lambda x: np.asarray(x).reshape(*shape, *np.shape(x)[1:])  # noqa: E731
     before = {name: np.asarray(x) for name, x in problem.draw(key_prior, NUM_PRIOR).items()}
     coords = _coordinates(problem)
@@ -93,13 +94,16 @@ def _by_batch(function: Any, values: dict[str, np.ndarray], key: PRNGKeyArray) -
     """A function of one draw and a key over all draws, in batches of equal size."""
     num = len(next(iter(values.values())))
     spare = -num % BATCH
-    keys = jax.random.split(key, num + spare)
-    run = jax.jit(jax.vmap(function))
+    run = jax.jit(lambda values, key, begin: jax.vmap(function)(values, _keys(key, begin)))
     parts = []
     for begin in range(0, num + spare, BATCH):
         index = np.minimum(np.arange(begin, begin + BATCH), num - 1)
-        parts.append(jax.device_get(run({n: jnp.asarray(x[index]) for n, x in values.items()}, keys[begin : begin + BATCH])))
+        parts.append(jax.device_get(run({n: x[index] for n, x in values.items()}, key, np.array(begin))))
     return jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
+
+
+def _keys(key: PRNGKeyArray, begin: Array) -> Array:
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, begin + jnp.arange(BATCH))
 
 
 def _read(problem: Population, values: Values, key: Array) -> Reads:
@@ -126,7 +130,7 @@ def _derived(problem: Population, values: dict[str, np.ndarray]) -> dict[str, np
         typical: Model = replace(model, medians)
         return {name: getattr(typical, name) for name in derivations(typical)}
 
-    found = jax.jit(jax.vmap(one))({name: jnp.asarray(values[name]) for name in problem.priors})
+    found = jax.jit(jax.vmap(one))({name: values[name] for name in problem.priors})
     return {name: np.asarray(x) for name, x in found.items()}
 
 
@@ -182,7 +186,7 @@ def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:
             found, _ = part.curves(problem.individual(values)[members], prepared)
             return {a: found[a] for a in analytes}
 
-        found = _by_batch(one, chosen, jax.random.PRNGKey(0))
+        found = _by_batch(one, chosen, root(0))
         for a in analytes:
             curves[a][:, members] = found[a]
     return xr.Dataset(

@@ -5,7 +5,6 @@ from typing import Any
 
 import arviz_base as azb
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, PRNGKeyArray
@@ -13,6 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 from cytostorm.models import derivations
 
 from .analyte import UNITS
+from .keys import branches
 from .population import Population
 from .population_tree import assemble_population
 from .predictive import Prediction, predict
@@ -25,7 +25,7 @@ NUM_CURVES = 1000
 
 def infer(key: PRNGKeyArray, problem: Problem | Population, sampler: Sampler | None = None) -> xr.DataTree:
     """The posterior of a problem by a sampler (the no-U-turn sampler unless another is given), as `assemble` returns it."""
-    key_draws, key_rest = jax.random.split(key)
+    key_draws, key_rest = branches(key, 2)
     return assemble(problem, (sampler or NUTS()).sample(problem, key_draws), key_rest)
 
 
@@ -40,7 +40,7 @@ def assemble(problem: Problem | Population, draws: Draws, key: PRNGKeyArray) -> 
     """
     if isinstance(problem, Population):
         return assemble_population(problem, draws, key)
-    key_prior, key_prior_y, key_y = jax.random.split(key, 3)
+    key_prior, key_prior_y, key_y = branches(key, 3)
     shape = next(iter(draws.values.values())).shape
     grid = problem.grid()
     after = predict(problem, {name: x.reshape(-1) for name, x in draws.values.items()}, grid, key_y)
@@ -61,7 +61,7 @@ def assemble(problem: Problem | Population, draws: Draws, key: PRNGKeyArray) -> 
             | {name: by_chain(x) for name, x in after.derived.items()},
             "sample_stats": draws.stats,
             "log_likelihood": {"y": by_chain(after.log_likelihood)},
-            "log_prior": _log_prior(problem, draws),
+            "log_prior": {name: by_chain(x) for name, x in after.log_prior.items()},
             "prior": {n: one_chain(x) for n, x in (prior | before.derived).items()},
             "prior_predictive": {"y": one_chain(before.replicated)},
             "posterior_predictive": {"y": by_chain(after.replicated)},
@@ -147,13 +147,6 @@ def _curves(prediction: Prediction, times: Array, shape: tuple[int, ...]) -> xr.
             "time": ("time", np.asarray(times), {"units": "h"}),
         },
     )
-
-
-def _log_prior(problem: Problem, draws: Draws) -> dict[str, np.ndarray]:
-    return {
-        name: np.asarray(prior.distribution.log_prob(jnp.asarray(draws.values[name])))
-        for name, prior in problem.sampled.items()
-    }
 
 
 def _describe(tree: xr.DataTree, problem: Problem) -> None:

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from cytostorm.models import Plan, derivations
+from cytostorm.models import Plan, constant, derivations
 
+from .prior import Prior
 from .problem import Problem
 
 BATCH = 256
@@ -18,6 +19,7 @@ class Prediction(eqx.Module):
 
     okay: Bool[Array, "*draw"]
     derived: dict[str, Float[Array, "*draw"]]
+    log_prior: dict[str, Float[Array, "*draw"]]
     curves: dict[str, Float[Array, "*draw time"]]
     log_likelihood: Float[Array, "*draw obs"]
     replicated: Float[Array, "*draw obs"]
@@ -28,23 +30,33 @@ def predict(problem: Problem, values: dict[str, Float[np.ndarray, " draw"]], gri
     num = len(next(iter(values.values())))
     padding = -num % BATCH
     values = {name: np.concatenate([x, np.repeat(x[-1:], padding)]) for name, x in values.items()}
-    keys = jax.random.split(key, num + padding)
     parts = [
-        _predict(problem, {name: jnp.asarray(x[i : i + BATCH]) for name, x in values.items()}, grid, keys[i : i + BATCH])
+        _predict(
+            problem,
+            problem.sampled,
+            {name: constant(x[i : i + BATCH]) for name, x in values.items()},
+            grid,
+            key,
+            constant(i),
+        )
         for i in range(0, num + padding, BATCH)
     ]
     return jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
 
 
 @eqx.filter_jit
-def _predict(problem: Problem, values: dict[str, Array], grid: Plan, keys: Array) -> Prediction:
+def _predict(
+    problem: Problem, priors: dict[str, Prior], values: dict[str, Array], grid: Plan, key: PRNGKeyArray, begin: Array
+) -> Prediction:
     def one(values: dict[str, Array], key: Array) -> Prediction:
         model = problem.build(values)
         log_f, okay = problem.read(values)
         curves, drawn = problem.curves(values, grid)
         log_likelihood = problem.noise.log_density(log_f, values, problem.data)
         replicated = problem.noise.draw(key, log_f, values, problem.data)
+        log_prior = {name: jnp.asarray(prior.distribution.log_prob(values[name])) for name, prior in priors.items()}
         derived = {name: getattr(model, name) for name in derivations(model)}
-        return Prediction(okay & drawn, derived, curves, log_likelihood, replicated)
+        return Prediction(okay & drawn, derived, log_prior, curves, log_likelihood, replicated)
 
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, begin + jnp.arange(BATCH))
     return jax.vmap(one)(values, keys)

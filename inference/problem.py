@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from cytostorm.models import Model, Plan, Reach, Scenario, Solver, differentiate, plan, quantities, reach, replace, solve
 
 from .gradient import with_jacobian
+from .keys import normal
 from .noise import LogNormal, Noise
 from .observations import Observations
 from .prior import Prior, Priors
@@ -57,7 +58,7 @@ class Problem(eqx.Module):
         self.noise, self.solver = noise or LogNormal(), solver or Solver()
         times, when = np.unique(data.time, return_inverse=True)
         # Where a parameter is zero its states may rest, so the sampled ones must not be.
-        middle = replace(model, {name: jnp.asarray(priors[name].median) for name in priors})
+        middle = replace(model, {name: priors[name].median for name in priors})
         self.within = reach(middle, scenario, float(data.time.max()))
         self.prepared = plan(model, scenario, times, self.within.to(dict.fromkeys(data.analyte)))
         self.when = tuple(int(i) for i in when)
@@ -78,11 +79,9 @@ class Problem(eqx.Module):
         """Every sampled parameter as a site: its logarithm is what a sampler moves."""
         return Sites({name: positive(prior) for name, prior in self.sampled.items()})
 
-    def draw(self, key: PRNGKeyArray, num: int) -> dict[str, Float[Array, " draw"]]:
+    def draw(self, key: PRNGKeyArray, num: int) -> Values:
         """`num` draws of every sampled parameter from its prior."""
-        keys = jax.random.split(key, len(self.sampled))
-        pairs = zip(keys, self.sampled.items(), strict=True)
-        return {name: jnp.asarray(prior.distribution.sample(k, (num,))) for k, (name, prior) in pairs}
+        return self.sites.values(self.sites.centre + self.sites.spread * normal(key, (num, self.sites.size)))
 
     def build(self, values: Values) -> Model:
         """The model with the sampled parameters at these values."""

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import arviz_stats as azs
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -19,6 +18,8 @@ def summary(tree: xr.DataTree) -> pd.DataFrame:
     median and 90 % interval, the prior-to-posterior contraction $1 - \\mathrm{Var}_{post}/\\mathrm{Var}_{prior}$ of the
     logarithm, and what the data teach of it in a word: well (0.8 or more), partly, hardly (below 0.5).
     """
+    import arviz_stats as azs  # late: it takes long to import, and a fit needs it last
+
     posterior, prior = tree["posterior"].to_dataset(), tree["prior"].to_dataset()
     posterior = posterior[[name for name, x in posterior.data_vars.items() if "subject" not in x.dims]]
     rhat, bulk, tail = azs.rhat(posterior), azs.ess(posterior, method="bulk"), azs.ess(posterior, method="tail")

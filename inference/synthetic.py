@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from cytostorm.models import Model, Scenario, Solver, derivations, replace, simulate, values
+from cytostorm.models import Model, Scenario, Solver, constant, derivations, replace, simulate, values
 
 from .analyte import UNITS
+from .keys import root
 from .observations import Observations, observations
 
 
@@ -40,12 +41,13 @@ class Synthetic(eqx.Module):
 
     def true_model(self, model: Model) -> Model:
         """The model that makes the data. Raises `ValueError` if `truth` names no parameter of `model`."""
-        return replace(model, {name: jnp.asarray(value, float) for name, value in self.truth.items()})
+        return replace(model, {name: constant(value, float) for name, value in self.truth.items()})
 
     def truth_of(self, model: Model) -> dict[str, float]:
         """Every parameter and derived quantity of the truth, and the noise, by name."""
         true = self.true_model(model)
-        known = values(true) | {name: getattr(true, name) for name in derivations(true)} | {"sigma": self.sigma}
+        derived = jax.jit(lambda model: {name: getattr(model, name) for name in derivations(model)})(true)
+        known = values(true) | derived | {"sigma": self.sigma}
         return {name: float(value) for name, value in known.items()}
 
     def draw(self, model: Model, scenario: Scenario, solver: Solver) -> Observations:
@@ -58,15 +60,22 @@ class Synthetic(eqx.Module):
         trajectory = simulate(truth, scenario, times, solver)
         if not trajectory.okay:
             raise ValueError(f"the truth {dict(self.truth)} cannot be solved; change it or raise `solver.max_steps`")
-        read = trajectory.observe(truth)
+        read = jax.jit(lambda trajectory, model: trajectory.observe(model))(trajectory, truth)
         if unknown := [a for a in self.analytes if a not in read]:
             raise ValueError(f"the model does not predict `{unknown[0]}`; it predicts: {', '.join(read)}")
-        frames = []
-        for i, key in enumerate(jax.random.split(jax.random.PRNGKey(self.seed), self.num_subjects)):
-            for analyte, k in zip(self.analytes, jax.random.split(key, len(self.analytes)), strict=True):
-                scatter = np.exp(self.sigma * np.asarray(jax.random.normal(k, times.shape)))
-                frames.append(self._rows(f"S{i + 1:02d}", analyte, times, np.asarray(read[analyte]) * scatter))
+        noise = np.asarray(jax.jit(lambda key: self._noise(key, len(times)))(root(self.seed)))
+        frames = [
+            self._rows(f"S{i + 1:02d}", analyte, times, np.asarray(read[analyte]) * np.exp(self.sigma * noise[i, j]))
+            for i in range(self.num_subjects)
+            for j, analyte in enumerate(self.analytes)
+        ]
         return observations(pd.concat(frames, ignore_index=True))
+
+    def _noise(self, key: PRNGKeyArray, num: int) -> Float[Array, "subject analyte time"]:
+        def one(key: PRNGKeyArray) -> Array:
+            return jax.vmap(lambda key: jax.random.normal(key, (num,)))(jax.random.split(key, len(self.analytes)))
+
+        return jax.vmap(one)(jax.random.split(key, self.num_subjects))
 
     def _rows(self, subject: str, analyte: str, times: np.ndarray, value: np.ndarray) -> pd.DataFrame:
         low = -np.inf if self.lower_limit is None else self.lower_limit

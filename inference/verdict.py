@@ -1,6 +1,5 @@
 """May this posterior be used? A pass or a fail, with reasons."""
 
-import arviz_stats as azs
 import numpy as np
 import xarray as xr
 from pydantic import BaseModel
@@ -58,6 +57,8 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
 
     Chains that started in groups are judged by nested R-hat.
     """
+    import arviz_stats as azs  # late: it takes long to import, and a fit needs it last
+
     posterior, stats = tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset()
 
     def extreme(result: xr.Dataset, pick) -> float:

@@ -8,6 +8,7 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 from .batch import together as together  # noqa: E402
+from .constant import constant as constant  # noqa: E402
 from .dose import Doses as Doses  # noqa: E402
 from .dose import bolus as bolus  # noqa: E402
 from .dose import doses_from as doses_from  # noqa: E402
@@ -19,6 +20,7 @@ from .minimal import Minimal as Minimal  # noqa: E402
 from .model import Model as Model  # noqa: E402
 from .model import State as State  # noqa: E402
 from .network import Network as Network  # noqa: E402
+from .platform import platform as platform  # noqa: E402
 from .quantity import Quantity as Quantity  # noqa: E402
 from .quantity import derivations as derivations  # noqa: E402
 from .quantity import derived as derived  # noqa: E402

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .constant import constant
 from .dose import Doses
 from .model import Model
 from .scenario import Scenario
@@ -48,7 +48,7 @@ def together(
     routes = _padded([s.route for s in schedules], "start", "end", "limit", "fresh", "jump", "inflow")
     even = [Schedule(*both) for both in zip(stretches, routes, strict=True)]
     plans = [dataclasses.replace(p, schedule=s, moving=s) for p, s in zip(plans, even, strict=True)]
-    return jax.tree.map(lambda *x: jnp.stack([jnp.asarray(y) for y in x]), *plans)
+    return jax.tree.map(lambda *x: constant(np.stack([np.asarray(y) for y in x])), *plans)
 
 
 def alike(histories: Sequence[Doses]) -> list[Doses]:
@@ -72,7 +72,7 @@ def _filled(doses: Doses, kinds: list[tuple[str, bool]], common: list[tuple[str,
 
     def chosen(values: Array, otherwise: float | np.ndarray) -> Array:
         known = np.asarray(values)[index] if len(kinds) else np.zeros(len(index))
-        return jnp.asarray(np.where(nothing, otherwise, known))
+        return constant(np.where(nothing, otherwise, known))
 
     infused = np.array([runs for _, runs in common], float)  # an infusion of nothing lasts an hour, for its rate
     parts = (chosen(doses.time, 0.0), chosen(doses.amount, 0.0), chosen(doses.duration, infused))
@@ -94,5 +94,5 @@ def _longer[M: eqx.Module](part: M, long: int, names: Sequence[str]) -> M:
         tail = np.asarray(getattr(part, last.get(name, name)))[-1:]
         if name in ("fresh", "jump", "inflow", "rate") or not len(tail):
             tail = np.zeros((1, *x.shape[1:]), x.dtype)
-        grown[name] = jnp.asarray(np.concatenate([x, *[tail] * more]))
+        grown[name] = constant(np.concatenate([x, *[tail] * more]))
     return dataclasses.replace(part, **grown)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,7 +10,18 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from .constant import constant
+
 type Scalar = float | Float[Array, ""]
+
+
+def _held(value: Any) -> Any:
+    return constant(value, float) if isinstance(value, np.ndarray) else value
+
+
+def _library(*values: Any) -> Any:
+    """The library for arithmetic of values: NumPy where all are known, for JAX compiles a program for every new shape."""
+    return jnp if any(isinstance(value, Tracer) for value in values) else np
 
 
 class Doses(eqx.Module):
@@ -21,21 +33,19 @@ class Doses(eqx.Module):
 
     target: tuple[str, ...] = eqx.field(static=True)
     infused: tuple[bool, ...] = eqx.field(static=True)
-    time: Float[Array, " dose"]
-    amount: Float[Array, " dose"]
-    duration: Float[Array, " dose"]
+    time: Float[Array, " dose"] = eqx.field(converter=_held)
+    amount: Float[Array, " dose"] = eqx.field(converter=_held)
+    duration: Float[Array, " dose"] = eqx.field(converter=_held)
 
     def __len__(self) -> int:
         return len(self.target)
 
     def __add__(self, other: "Doses") -> "Doses":
-        join = jnp.concatenate
+        pairs = ((self.time, other.time), (self.amount, other.amount), (self.duration, other.duration))
         return Doses(
             self.target + other.target,
             self.infused + other.infused,
-            join([self.time, other.time]),
-            join([self.amount, other.amount]),
-            join([self.duration, other.duration]),
+            *(_library(*pair).concatenate(pair) for pair in pairs),
         )
 
     def to(self, target: str) -> "Doses":
@@ -46,7 +56,7 @@ class Doses(eqx.Module):
         """The doses at which `keep` is true."""
         index = np.flatnonzero(keep)
         target, infused = tuple(self.target[i] for i in index), tuple(self.infused[i] for i in index)
-        return Doses(target, infused, self.time[index], self.amount[index], self.duration[index])
+        return Doses(target, infused, *(_library(x).asarray(x)[index] for x in (self.time, self.amount, self.duration)))
 
     def entering(self, states: Sequence[str]) -> Float[np.ndarray, "dose state"]:
         """One where a dose enters a state, zero elsewhere."""
@@ -54,11 +64,11 @@ class Doses(eqx.Module):
 
     def shifted(self, by: Scalar) -> "Doses":
         """The same doses `by` hours later; differentiable."""
-        return dataclasses.replace(self, time=self.time + by)
+        return dataclasses.replace(self, time=_library(self.time, by).add(self.time, by))
 
     def scaled(self, factor: Scalar) -> "Doses":
         """The same doses with `factor` times the amounts; differentiable."""
-        return dataclasses.replace(self, amount=self.amount * factor)
+        return dataclasses.replace(self, amount=_library(self.amount, factor).multiply(self.amount, factor))
 
     @property
     def events(self) -> Float[np.ndarray, " event"]:
@@ -74,7 +84,7 @@ class Doses(eqx.Module):
 
 def no_doses() -> Doses:
     """The empty schedule."""
-    return Doses((), (), *(jnp.zeros(0),) * 3)
+    return Doses((), (), *(np.zeros(0),) * 3)
 
 
 def bolus(target: str, amount: Scalar, time: Scalar = 0.0) -> Doses:
@@ -95,7 +105,7 @@ def infusion(target: str, amount: Scalar, duration: Scalar, time: Scalar = 0.0) 
     if not (isinstance(time, Tracer) or np.isfinite(time)):
         raise ValueError(f"`time` of a dose to `{target}` is {time}; give a finite number of hours")
     infused = isinstance(duration, Tracer) or bool(duration > 0)
-    return Doses((target,), (infused,), *(jnp.array([x], float) for x in (time, amount, duration)))
+    return Doses((target,), (infused,), *(_library(x).array([x], float) for x in (time, amount, duration)))
 
 
 def repeated(doses: Doses, interval: Scalar, number: int) -> Doses:
@@ -107,14 +117,9 @@ def repeated(doses: Doses, interval: Scalar, number: int) -> Doses:
         raise ValueError(f"`number` of repetitions is {number}; give 1 or more")
     if number > 1 and not (isinstance(interval, Tracer) or (np.isfinite(interval) and interval > 0)):
         raise ValueError(f"`interval` between doses is {interval} h; give a positive number")
-    shift = jnp.repeat(jnp.arange(number) * interval, len(doses))
-    return Doses(
-        doses.target * number,
-        doses.infused * number,
-        jnp.tile(doses.time, number) + shift,
-        jnp.tile(doses.amount, number),
-        jnp.tile(doses.duration, number),
-    )
+    shift = _library(interval).multiply(np.repeat(np.arange(number), len(doses)), interval)
+    time, amount, duration = (_library(x).tile(x, number) for x in (doses.time, doses.amount, doses.duration))
+    return Doses(doses.target * number, doses.infused * number, _library(time, shift).add(time, shift), amount, duration)
 
 
 def doses_from(records: Mapping[str, Mapping]) -> Doses:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from .constant import constant
 from .scenario import Scenario
 from .segments import just_after
 
@@ -75,13 +76,13 @@ def legs(scenario: Scenario, states: tuple[str, ...], times: Float[np.ndarray, "
     runs = (time <= start[:, None]) & (end[:, None] <= time + duration) & (duration > 0)
     rate = amount / np.where(duration > 0, duration, 1.0)
     return Legs(
-        start=jnp.asarray(just_after(start)),
-        end=jnp.asarray(end),
-        limit=jnp.asarray(stops[np.searchsorted(stops, end)]),
-        fresh=jnp.asarray(np.isin(start, [begin, *edges])),
-        jump=jnp.asarray(falls * amount @ pick),
-        inflow=jnp.asarray(runs * rate @ pick),
-        at=jnp.asarray(np.searchsorted(grid, times)),
+        start=constant(just_after(start)),
+        end=constant(end),
+        limit=constant(stops[np.searchsorted(stops, end)]),
+        fresh=constant(np.isin(start, [begin, *edges])),
+        jump=constant(falls * amount @ pick),
+        inflow=constant(runs * rate @ pick),
+        at=constant(np.searchsorted(grid, times)),
     )
 
 

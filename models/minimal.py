@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -60,9 +61,8 @@ class Minimal(Model):
         Monotone iteration from $z = b$; it stays finite also where a huge gain leaves no low root.
         """
         b = self.w_l / self.x_l
-        z = b
-        for _ in range(12):
-            z = b + self.gamma / (1 + self.w_r * z) * z**2 / (1 + z**2)
+        # A loop, for twelve lines of it in every program would be compiled and run one by one.
+        z = jax.lax.fori_loop(0, 12, lambda _, z: b + self.gamma / (1 + self.w_r * z) * z**2 / (1 + z**2), b)
         return jnp.stack([self.k_l * self.x_l * (z - b), self.x_l * z, self.w_r * z])
 
     def vector_field(self, t: Scalar, y: Float[Array, " state"], doses: Doses) -> Float[Array, " state"]:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
+
+from .constant import constant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,4 +113,4 @@ def _replace[M: eqx.Module](module: M, changes: dict[str, Any]) -> M:
 
 def _scalar(value: Any) -> Any:
     # A module rebuilt inside `jit` may hold tracers, and tree operations may hold placeholders: both pass.
-    return jnp.asarray(value, float) if isinstance(value, int | float) else value
+    return constant(value, float) if isinstance(value, int | float) else value

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .constant import constant
 from .model import Model, scales
 from .scenario import Scenario
 
@@ -58,7 +59,7 @@ def reach(model: Model, scenario: Scenario, end: float) -> Reach:
         return jax.vmap(one)(parameters, t, y)
 
     def run(y: Float[np.ndarray, "trial state"], free: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        return jax.device_get(trial(drawn, jnp.asarray(times), jnp.asarray(y), jnp.asarray(free)))
+        return jax.device_get(trial(drawn, constant(times), constant(y), constant(free)))
 
     free = dosed.copy()
     while True:

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from .constant import constant
 from .dose import Doses
 from .march import Legs
 from .scenario import Scenario
@@ -37,8 +38,8 @@ def moving(route: Legs, scenario: Scenario) -> tuple[Segments, Legs]:
     last = np.append(first[1:], len(end)) - 1
     never, still = np.zeros(0), np.zeros(route.inflow.shape)
     parts = (start[first], end[last], entering[first], never, never, still[:0], never)
-    stretches = Segments(*(jnp.asarray(x) for x in parts))
-    return stretches, dataclasses.replace(route, jump=jnp.asarray(entering), inflow=jnp.asarray(still))
+    stretches = Segments(*(constant(x) for x in parts))
+    return stretches, dataclasses.replace(route, jump=constant(entering), inflow=constant(still))
 
 
 def _pending(doses: Doses, begin: Float[np.ndarray, " stretch"]) -> Bool[np.ndarray, "stretch stage event"]:

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .constant import constant
 from .dose import Doses, doses_from, no_doses
 from .model import Model
 from .quantity import replace
@@ -66,7 +66,7 @@ def stage[M: Model](model: M, trigger: Trigger, treatment: Treatment) -> tuple[M
     if any(field.name == "stimulus" for field in dataclasses.fields(model)):
         staged, story = model, Scenario(doses)
     else:
-        staged = replace(model, {name: jnp.asarray(x, float) for name, x in trigger.parameters.items()})
-        story = Scenario(doses, {name: jnp.asarray(x, float) for name, x in trigger.initial.items()})
+        staged = replace(model, {name: constant(x, float) for name, x in trigger.parameters.items()})
+        story = Scenario(doses, {name: constant(x, float) for name, x in trigger.initial.items()})
     story.check(staged)
     return staged, story

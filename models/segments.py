@@ -2,23 +2,17 @@
 
 from collections.abc import Callable
 
-import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from .constant import constant
 from .scenario import Scenario
 
-METHODS: dict[str, type[dfx.AbstractSolver]] = {
-    "bosh3": dfx.Bosh3,
-    "dopri5": dfx.Dopri5,
-    "dopri8": dfx.Dopri8,
-    "kvaerno3": dfx.Kvaerno3,
-    "kvaerno5": dfx.Kvaerno5,
-    "tsit5": dfx.Tsit5,
-}
+METHODS = {"bosh3": "Bosh3", "dopri5": "Dopri5", "dopri8": "Dopri8"}  # and what diffrax calls them
+METHODS |= {"kvaerno3": "Kvaerno3", "kvaerno5": "Kvaerno5", "tsit5": "Tsit5"}
 
 MOMENT = 1e-12  # of the time, at least of an hour: the number next to zero would be flushed to zero
 
@@ -53,7 +47,7 @@ def segments(scenario: Scenario, states: tuple[str, ...], end: float) -> Segment
     rate = (amount[flows] / duration[flows])[:, None] * pick[flows]
     edges = np.array([t for t in doses.edges if start <= t < end and t not in bounds])
     parts = (just_after(bounds[:-1]), bounds[1:], jump, time[flows], (time + duration)[flows], rate, edges)
-    return Segments(*(jnp.asarray(x, float) for x in parts))
+    return Segments(*(constant(x, float) for x in parts))
 
 
 def just_after(time: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
@@ -72,24 +66,28 @@ def solve_segments(
     stretches: Segments,
     times: Float[Array, " time"],
     method: str,
-    controller: dfx.PIDController,
+    norm: Callable[[Array], Array],
+    rtol: float,
+    atol: float,
     max_steps: int,
     enter: Callable[[Array, Array, Array], Array],
 ) -> tuple[Float[Array, "time row state"], Bool[Array, ""], Int[Array, ""]]:
     """Solve $\\dot y =$ `field(t, y)`, where doses enter by `enter(y, t, jump)`, and save it at the sorted `times`.
 
-    No step crosses an edge, and a reading at a dose time is taken before the dose.
+    A step is accepted where the `norm` of its error in units of the tolerance is below one. No step crosses an edge, and a
+    reading at a dose time is taken before the dose.
     """
+    import diffrax as dfx  # late: it takes long to import, and the default solver does without
 
     def forced(t, y, _):
         t = jnp.asarray(t)
         runs = (stretches.on < t) & (t <= stretches.off)
         return field(t, y).at[0].add(runs.astype(float) @ stretches.rate)
 
-    stepping: dfx.AbstractStepSizeController = controller
+    stepping: dfx.AbstractStepSizeController = dfx.PIDController(rtol=rtol, atol=atol, norm=norm)
     if stretches.edges.size:
-        stepping = dfx.ClipStepSizeController(controller, jump_ts=stretches.edges)
-    solver = METHODS[method]()
+        stepping = dfx.ClipStepSizeController(stepping, jump_ts=stretches.edges)
+    solver = getattr(dfx, METHODS[method])()
 
     def advance(carry, stretch):
         y, okay, steps, saved = carry

@@ -11,6 +11,7 @@ import numpy as np
 from jax.extend.core import Literal
 from jaxtyping import Array, Bool, Float, Int
 
+from .constant import constant
 from .dose import Doses
 from .model import Model, scales
 from .saltation import anchored, inflow, near, saltation
@@ -74,7 +75,7 @@ def plan(model: Model, scenario: Scenario, times: Float[np.ndarray, " time"], so
         raise ValueError(f"the first time, {times[0]} h, is before the scenario's start, {scenario.start} h")
     solved = tuple(range(len(model.states)) if solved is None else solved)
     names = tuple(model.states[i].name for i in solved)
-    return Plan(scenario, jnp.asarray(times), *schedules(scenario, names, times), solved)
+    return Plan(scenario, constant(times), *schedules(scenario, names, times), solved)
 
 
 def simulate(

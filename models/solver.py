@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 
-import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -91,9 +90,8 @@ def integrate(
     elif solver.method in ("native", "march"):
         saved, okay, steps = march(system.field, initial, route, *control, enter)
     else:
-        controller = dfx.PIDController(rtol=solver.rtol, atol=solver.atol, norm=worst_row)
         saved, okay, steps = solve_segments(
-            system.field, initial, stretches, times, solver.method, controller, solver.max_steps, enter
+            system.field, initial, stretches, times, solver.method, worst_row, *control, enter
         )
     return saved, okay & jnp.all(jnp.isfinite(saved)), steps
 

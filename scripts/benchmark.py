@@ -29,7 +29,7 @@ REFERENCE = Solver("dopri8", rtol=1e-11, atol=1e-13, max_steps=100_000)
 def main(cfg: DictConfig, folder: Path) -> int:
     """Measure, save and print. Returns the exit code."""
     clock = time.perf_counter()
-    hardware = device.start(cfg.device.platform, cfg.device.cache_dir)
+    hardware = device.start(**cfg.device)
     problem, _, _ = prepare(cfg)
     with blame():
         solvers = [Solver(m, r, r * 1e-2, problem.solver.max_steps) for m in cfg.methods for r in cfg.rtols]

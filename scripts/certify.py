@@ -33,7 +33,7 @@ BARS = {  # the largest errors that a certificate allows
 def main(cfg: DictConfig, folder: Path) -> int:
     """Compare, save and print. Returns 0 if the gradients are right, 1 if not."""
     clock = time.perf_counter()
-    hardware = device.start(cfg.device.platform, cfg.device.cache_dir)
+    hardware = device.start(**cfg.device)
     problem, _, _ = prepare(cfg)
     config_hash = begin(cfg, folder)
     draws = problem.draw(jax.random.PRNGKey(cfg.seed), cfg.num_draws)

@@ -1,7 +1,9 @@
-"""Choose the device before JAX starts, and keep compiled programs between runs."""
+"""Choose the device before a job computes, and keep compiled programs between runs."""
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import platformdirs
@@ -10,28 +12,49 @@ from cytostorm.models import native
 
 from .compose import BadConfig
 
+PLATFORMS = ("cpu", "gpu", "auto")
 
-def start(platform: str, cache_dir: str | None = None) -> dict[str, str]:
-    """Start JAX on `cpu` or `gpu`, in double precision; returns the platform and the name of the device.
 
+def start(
+    platform: str, cache_dir: str | None = None, crossover: int = 0, lanes: Callable[[], int] = lambda: 1
+) -> dict[str, str]:
+    """Start JAX on `cpu` or `gpu`, in double precision; returns the platform, and the kind and number of devices.
+
+    `auto` takes the GPU, where there is one, for problems of at least `crossover` lanes, and `because` tells why.
     Raises `BadConfig` if there is no such device; the message lists those found.
     """
-    if platform not in ("cpu", "gpu"):
-        raise BadConfig(f"`device.platform` is {platform!r}; choose from: cpu, gpu")
+    if platform not in PLATFORMS:
+        raise BadConfig(f"`device.platform` is {platform!r}; choose from: {', '.join(PLATFORMS)}")
     jax.config.update("jax_enable_x64", True)
+    because = {}
+    if platform == "auto":
+        platform, because["because"] = chosen(jax.devices(), lanes(), crossover)
     if platform == "cpu":
         jax.config.update("jax_platforms", "cpu")
+        # Where JAX has a GPU already, its arrays and programs go to the processor none the less.
+        best = jax.devices()[0].platform
+        jax.config.update("jax_default_device", None if best == "cpu" else jax.devices("cpu")[0])
     else:
         jax.config.update("jax_default_matmul_precision", "highest")
     cache = Path(cache_dir or os.environ.get("CYTOSTORM_CACHE") or platformdirs.user_cache_dir("cytostorm"))
     jax.config.update("jax_compilation_cache_dir", str(cache / "jax"))
     native.folder = cache / "native"
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    found = jax.devices()
+    found = jax.devices("cpu") if platform == "cpu" else jax.devices()
     if found[0].platform != platform:
         names = ", ".join(f"{d.platform}:{d.id} ({d.device_kind})" for d in found)
         raise BadConfig(
             f"device={platform} but JAX finds only: {names}; install the extra `cuda13` or `cuda12` on a machine with an"
             " NVIDIA GPU, or use device=cpu"
         )
-    return {"platform": found[0].platform, "kind": found[0].device_kind, "count": str(len(found))}
+    return {"platform": found[0].platform, "kind": found[0].device_kind, "count": str(len(found))} | because
+
+
+def chosen(devices: Sequence[Any], lanes: int, crossover: int) -> tuple[str, str]:
+    """The platform for a problem of so many lanes, and why: a GPU is slower than a processor until it is filled."""
+    gpu = next((device for device in devices if device.platform == "gpu"), None)
+    if gpu is None:
+        return "cpu", "JAX finds no GPU"
+    if lanes < crossover:
+        return "cpu", f"{lanes:,} lanes are fewer than the {crossover:,} from which on {gpu.device_kind} gains"
+    return "gpu", f"{lanes:,} lanes are enough for {gpu.device_kind}, which gains from {crossover:,} on"

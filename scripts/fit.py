@@ -1,5 +1,6 @@
 """cytostorm fit: readings in, posterior out."""
 
+import importlib
 import json
 import signal
 import threading
@@ -9,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
@@ -17,18 +17,27 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 import cytostorm.inference as ci
+from cytostorm.inference.keys import branches, root
 from cytostorm.inference.summary import lesson, plain, recovery
 from cytostorm.models import Scenario, derivations, stage
 
 from . import device
+from .compilation import Compilation, listening
 from .compose import BadConfig, blame, build
 from .run import begin, console, end, progress, sha256
 
 
 def main(cfg: DictConfig, folder: Path) -> int:
     """Fit, save, judge and report. Returns the exit code."""
+    with listening() as programs:
+        return _fit(cfg, folder, programs)
+
+
+def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
     clock = time.perf_counter()
-    hardware = device.start(cfg.device.platform, cfg.device.cache_dir)
+    hardware = device.start(**cfg.device, lanes=lambda: lanes(cfg))
+    if "because" in hardware:
+        console.print(f"device={hardware['platform']}: {hardware['because']}", highlight=False)
     problem, sampler, truth = prepare(cfg)
     config_hash = begin(cfg, folder)
     problem.data.table().to_csv(folder / "observations.csv", index=False)
@@ -37,8 +46,9 @@ def main(cfg: DictConfig, folder: Path) -> int:
     count = len(problem.data)
     console.print(f"{count} readings, {problem.sites.size} sampled parameters, {about(problem)}", highlight=False)
 
-    key_sample, key_predict = jax.random.split(jax.random.PRNGKey(cfg.seed))
+    key_sample, key_predict = branches(root(cfg.seed), 2)
     blocks = ci.Blocks(folder / "blocks")
+    _meanwhile("arviz_stats", *(["cytostorm.inference.report"] if cfg.report else []))
     with progress("sampling") as report, _until_terminated(blocks):
         draws = sampler.sample(problem, key_sample, report, blocks)
     seconds = dict(draws.seconds)
@@ -68,7 +78,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
         from cytostorm.inference.report import write
 
         write(folder, tree, problem.data, table, readings, verdict, truth)
-    seconds["total"] = time.perf_counter() - clock
+    seconds |= {"compile": programs.seconds, "total": time.perf_counter() - clock}
     blocks.clear()
     end(
         folder,
@@ -78,6 +88,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
         config_sha256=config_hash,
         data_sha256=sha256(folder / "observations.csv"),
         seconds={name: round(value, 3) for name, value in seconds.items()},
+        programs=programs.counts,
         num_solves=draws.num_solves,
         num_failed_solves=draws.num_failed,
         num_screened=draws.starts.num_screened,
@@ -87,8 +98,14 @@ def main(cfg: DictConfig, folder: Path) -> int:
         verdict=verdict,
         passed=verdict.passed,
     )
+    console.print(f"{seconds['total']:.0f} s, {programs.seconds:.0f} s of them compiling: {programs}", highlight=False)
     console.print(f"{folder}", highlight=False, soft_wrap=True)
     return 1 if cfg.strict and not verdict else 0
+
+
+def _meanwhile(*modules: str) -> None:
+    """Import in another thread what comes after sampling: while programs compile, Python has nothing to do."""
+    threading.Thread(target=lambda: [importlib.import_module(name) for name in modules]).start()
 
 
 @contextmanager
@@ -195,6 +212,17 @@ def alone(cohort: ci.Cohort, story: Scenario) -> tuple[ci.Observations, Scenario
             " the trigger, without a reset after it, and without doses or readings before it"
         )
     return subject.data, Scenario(story.doses + subject.doses, story.initial, subject.start)
+
+
+def lanes(cfg: DictConfig) -> int:
+    """How many trajectories can be solved side by side: chains or particles, times subjects, times tangents."""
+    data = build(cfg.data)
+    if isinstance(data, ci.Synthetic):
+        subjects = data.num_subjects
+    else:
+        subjects = len(data) if isinstance(data, ci.Cohort) else len(set(data.subject))
+    chains = next((cfg.sampler[key] for key in ("num_particles", "num_chains") if key in cfg.sampler), 1)
+    return chains * subjects * len(build(cfg.prior))
 
 
 def world(cfg: DictConfig) -> tuple:

@@ -152,7 +152,7 @@ def _blocked() -> Story:
 def main(cfg: DictConfig, folder: Path) -> int:
     """Measure every phenomenon, save and print. Returns 0 if all hold, 1 if not."""
     clock = time.perf_counter()
-    hardware = device.start(cfg.device.platform, cfg.device.cache_dir)
+    hardware = device.start(**cfg.device)
     config_hash = begin(cfg, folder)
     rows = []
     with progress("phenomena") as report:

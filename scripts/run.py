@@ -39,6 +39,7 @@ class Manifest(BaseModel):
     config_sha256: str
     data_sha256: str | None = None
     seconds: dict[str, float]
+    programs: dict[str, int] | None = None
     num_solves: int | None = None
     num_failed_solves: int | None = None
     num_screened: int | None = None

@@ -24,7 +24,7 @@ from .run import begin, console, end, sha256
 def main(cfg: DictConfig, folder: Path) -> int:
     """Simulate, save and draw. Returns the exit code."""
     clock = time.perf_counter()
-    hardware = device.start(cfg.device.platform, cfg.device.cache_dir)
+    hardware = device.start(**cfg.device)
     model, story, solver = world(cfg)
     data: ci.Observations | None = None
     truth: dict[str, float] = {}

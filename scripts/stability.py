@@ -40,7 +40,7 @@ DRAWN = ("no drug", "IL-6R occupancy 0.98 (tocilizumab)", "steroid 0.5", "JAK bl
 def main(cfg: DictConfig, folder: Path) -> int:
     """Find the folds, save and draw them. Returns the exit code."""
     clock = time.perf_counter()
-    hardware = device.start(cfg.device.platform, cfg.device.cache_dir)
+    hardware = device.start(**cfg.device)
     model, _, _ = world(cfg)
     if not isinstance(model, Network):
         raise BadConfig("stability is for model=network; `cytostorm simulate` prints the fold of the minimal model")

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -44,3 +46,13 @@ def test_plain_c_declares_parameters_of_the_network_only():
     fields = re.search(r"typedef struct \{\s*double (\w+(?:,\s+\w+)*);\s*\} Host;", source)
     assert fields is not None
     assert set(re.findall(r"\w+", fields[1])) <= set(quantities(Network()))
+
+
+@pytest.mark.slow
+def test_the_loop_of_a_solve_is_compiled_into_one_function_unasked():
+    """Where a jaxlib does otherwise, solves in JAX are several times slower, and its option must be set at the start."""
+    script = ROOT / "benchmarks" / "small_loops.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    ms = json.loads(done.stdout)
+    assert ms["never"] > 2 * ms["as it comes"]
+    assert ms["as it comes"] < 1.5 * ms["always"]

@@ -74,6 +74,7 @@ def test_quantities_are_written_as_real_numbers(option):
 # Who may import what of ours; inside inference the order is that of the list, later may import earlier.
 MAY_IMPORT = {"models": set(), "inference": {"models"}, "scripts": {"models", "inference"}, "configs": set(), "data": set()}
 ORDER = [
+    "keys",
     "analyte",
     "cells",
     "covariates",
@@ -103,7 +104,8 @@ ORDER = [
 ]
 ORDER += ["predictive", "population_tree", "leave_out", "npde", "posterior", "summary", "verdict", "figures"]
 ORDER += ["population_figures", "checks", "report"]
-SAMPLERS = ["site", "settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc", "approximation"]
+SAMPLERS = ["keys", "site", "settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc"]
+SAMPLERS += ["approximation"]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
 
@@ -133,7 +135,7 @@ def test_imports_point_one_way(package):
 def test_inside_inference_imports_follow_the_order():
     for folder, order in (("inference", ORDER), ("inference/samplers", SAMPLERS)):
         files = {path.stem: path for path in (ROOT / folder).glob("*.py") if path.stem != "__init__"}
-        assert set(files) == set(order) - ({"samplers"} if folder == "inference" else {"site"})
+        assert set(files) == set(order) - ({"samplers"} if folder == "inference" else {"keys", "site"})
         for name, path in files.items():
             for other in imports(path)[1]:
                 assert order.index(other) < order.index(name), f"{path} imports {other}"

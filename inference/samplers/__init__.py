@@ -1,16 +1,30 @@
 """Samplers: a problem in, draws out; all on one compiled log-density."""
 
-from .approximation import SVI as SVI
-from .approximation import Laplace as Laplace
-from .approximation import Pathfinder as Pathfinder
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .blocks import Blocks as Blocks
 from .blocks import Interrupted as Interrupted
-from .chees import ChEES as ChEES
 from .density import Density as Density
 from .draws import Draws as Draws
 from .draws import Sampler as Sampler
 from .nuts import NUTS as NUTS
-from .smc import SMC as SMC
 from .starts import NoStart as NoStart
 from .starts import Starting as Starting
 from .starts import Starts as Starts
+
+if TYPE_CHECKING:
+    from .approximation import SVI as SVI
+    from .approximation import Laplace as Laplace
+    from .approximation import Pathfinder as Pathfinder
+    from .chees import ChEES as ChEES
+    from .smc import SMC as SMC
+
+# What imports BlackJAX or NumPyro's guides is imported when it is first named: the default fit needs neither.
+LATE = {"ChEES": "chees", "Laplace": "approximation", "Pathfinder": "approximation", "SMC": "smc", "SVI": "approximation"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{LATE[name]}", __name__), name)

@@ -7,8 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpyro.infer.util import compute_log_probs
+
+from cytostorm.models import platform
 
 from ..site import Program, Values
 
@@ -39,7 +41,7 @@ class Density:
         self.problem, self.sites = problem, problem.sites
         self.failures: Int[np.ndarray, " chain"] = np.zeros(num_chains + 1, int)
         self.num_traces = 0
-        self._block = block or (BLOCK if jax.default_backend() == "cpu" else None)
+        self._block = block or (BLOCK if platform() == "cpu" else None)
         self._trace = jax.jit(self._point)
         self._log_prior = jax.jit(self._prior)
         self.point = self._batched()
@@ -53,6 +55,10 @@ class Density:
     def positions(self, values: Values) -> Float[Array, "*batch parameter"]:
         """The position of values of the sampled quantities."""
         return self.sites.positions(values)
+
+    def drawn(self, key: PRNGKeyArray, num: int) -> Float[np.ndarray, "draw parameter"]:
+        """The position in the middle of the prior, then `num` drawn from it."""
+        return np.concatenate([self.sites.centre[None], jax.jit(self.positions)(self.problem.draw(key, num))])
 
     def potential(self, position: Position) -> Float[Array, ""]:
         """The energy at a position, for the stages before chains."""

@@ -91,7 +91,7 @@ def of_chains(
     """The draws of Markov chains from all their iterations; `early` are the failures up to the end of the warm-up."""
     failures = density.failures[:-1]
     return Draws(
-        {name: np.asarray(x) for name, x in density.values(position[:, num_warmup:]).items()},
+        {name: np.asarray(x) for name, x in jax.jit(density.values)(position[:, num_warmup:]).items()},
         {name: x[:, num_warmup:] for name, x in stats.items()},
         {name: x[:, :num_warmup] for name, x in stats.items()},
         starts,

@@ -13,13 +13,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpyro.infer.hmc import hmc
 
+from ..keys import branches
 from ..site import Program
 from .blocks import Blocks, Interrupted
 from .density import Density
 from .draws import Draws, Report, Track, of_chains, sizes
 from .metric import covariance, information
 from .settings import at_least_one, share
-from .starts import Starting
+from .starts import CLIMBS, Starting
 
 CHAINS = ("threads", "vectorized")
 METRICS = ("draws", "information")
@@ -36,17 +37,20 @@ class Parts:
 
     def split(self, position: Float[Array, " parameter"]) -> dict[str, Array]:
         """The parts of a position."""
+        if len(self._blocks) == 1:
+            return dict.fromkeys(self._blocks, position)
         return {name: jnp.asarray(position)[block] for name, block in self._blocks.items()}
 
     def joined(self, parts: dict[str, Array]) -> Float[Array, " parameter"]:
         """The position of its parts."""
-        return jnp.concatenate([parts[name] for name in self._blocks])[self._back]
+        whole = jnp.concatenate([parts[name] for name in self._blocks])
+        return whole if (np.diff(self._back) == 1).all() else whole[self._back]
 
     def blocks_of(self, covariance: Float[np.ndarray, "parameter parameter"], dense: bool) -> Any:
         """The covariance within each part, or the variances."""
         if not dense:
-            return {(name,): jnp.diag(covariance)[block] for name, block in self._blocks.items()}
-        return {(name,): jnp.asarray(covariance[np.ix_(block, block)]) for name, block in self._blocks.items()}
+            return {(name,): np.diag(covariance)[block] for name, block in self._blocks.items()}
+        return {(name,): covariance[np.ix_(block, block)] for name, block in self._blocks.items()}
 
 
 class NUTS(eqx.Module):
@@ -93,17 +97,14 @@ class NUTS(eqx.Module):
         clock = time.perf_counter()
         blocks = blocks or Blocks()
         density = Density(problem, self.num_chains)
-        key_start, *keys = jax.random.split(key, self.num_chains + 1)
-        begun = self.start.find(density, key_start, self.num_chains, blocks)
-        starting = time.perf_counter() - clock
+        key_start, *keys = branches(key, self.num_chains + 1)
         apart = Parts(density.sites.blocks if self.metric == "draws" else [np.arange(density.sites.size)])
         init, sample = hmc(potential_fn_gen=lambda chain: lambda z: density.energy(apart.joined(z), chain), algo="NUTS")
-        known = begun.covariance
-        if self.metric == "information":
-            known = np.asarray(jax.jit(lambda x: covariance(density, information(density, x)))(begun.position[0]))
-        metric = None if known is None else apart.blocks_of(known, self.dense_mass)
 
-        def begin(key, chain, position):
+        def metric(known: np.ndarray | None) -> Any:
+            return None if known is None else apart.blocks_of(known, self.dense_mass)
+
+        def begin(key, chain, position, metric):
             return init(
                 apart.split(position),
                 self.num_warmup,
@@ -117,11 +118,19 @@ class NUTS(eqx.Module):
             )
 
         # The trace also tells the kernel how long the warm-up is, which it must know before it continues a chain.
-        start = jax.jit(begin)
-        like = jax.eval_shape(start, keys[0], jnp.array(0), begun.position[0])
+        start, num = jax.jit(begin), density.sites.size
+        unknown = metric(np.eye(num) if self.metric == "information" or self.start.method in CLIMBS else None)
+        like = jax.eval_shape(start, keys[0], np.array(0), np.zeros(num), unknown)
+        advance = self._advance(sample, apart)
+        compilation = threading.Thread(target=self._lowered(advance, like).compile)
+        compilation.start()  # the longest of all, beside the search for starting points
+        begun = self.start.find(density, key_start, self.num_chains, blocks)
+        starting, known = time.perf_counter() - clock, begun.covariance
+        if self.metric == "information":
+            known = np.asarray(jax.jit(lambda x: covariance(density, information(density, x)))(begun.position[0]))
         single = [Track(i, slice(i, i + 1), density, blocks) for i in range(self.num_chains)]
         states = [
-            track.block(0, lambda i=i: start(keys[i], jnp.array(i), begun.position[i]), lambda: like)
+            track.block(0, lambda i=i: start(keys[i], np.array(i), begun.position[i], metric(known)), lambda: like)
             for i, track in enumerate(single)
         ]
         if any(state is None for state in states):
@@ -131,7 +140,8 @@ class NUTS(eqx.Module):
             tracks = [Track(0, slice(0, self.num_chains), density, blocks)]
         else:
             tracks = single
-        outputs, early = self._run(self._advance(sample, apart), self._retune(density), tracks, states, density, report)
+        compilation.join()
+        outputs, early = self._run(advance, self._retune(density), tracks, states, density, report)
         seconds = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
         stacked = np.concatenate if self.chains == "vectorized" else np.stack
         position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
@@ -160,6 +170,12 @@ class NUTS(eqx.Module):
             every = jnp.arange(self.num_chains)
             return jax.jit(lambda state, _, length: jax.vmap(lambda s, c: run(s, c, length))(state, every), static_argnums=2)
         return jax.jit(run, static_argnums=2)
+
+    def _lowered(self, advance: Any, like: Any) -> Any:
+        """The program for the first block, lowered for states like this one."""
+        many = (self.num_chains,) if self.chains == "vectorized" else ()
+        states = jax.tree.map(lambda x: jax.ShapeDtypeStruct(many + x.shape, x.dtype), like)
+        return advance.lower(states, np.array(0), min(self.block, self.num_warmup))
 
     def _retune(self, density: Density) -> Callable[[Any, Any], tuple[Any, Any]]:
         """What follows on a block of the warm-up: the metric of the information at its last draws, and a new step size."""
@@ -197,7 +213,7 @@ class NUTS(eqx.Module):
             track, state = entry
             parts = []
             for number, size in enumerate(warm + sizes(self.num_draws, self.block), start=1):
-                arguments = (state, jnp.array(track.index), size)
+                arguments = (state, np.array(track.index), size)
                 compute = advance if number >= len(warm) else lambda *x: retune(*advance(*x))
                 found = track.block(
                     number,

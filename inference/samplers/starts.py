@@ -9,11 +9,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from scipy.optimize import minimize
 
+from ..keys import branches
 from .blocks import Blocks
 from .density import Density
 from .settings import at_least_one
 
 METHODS = ("screened", "median", "map", "laplace")
+CLIMBS = ("map", "laplace")  # those that find modes
 WALL = 1e4  # energy where no solve succeeds: high, but low enough for a line search to interpolate
 STEP = 1e-3  # of the differences of gradients that give the curvature, in the logarithm of a parameter
 BARRIER = 2.0  # two ends of climbs are two modes if the energy between them rises by this above both
@@ -88,9 +90,8 @@ class Starting(eqx.Module):
         return found
 
     def _find(self, density: Density, key: PRNGKeyArray, num_chains: int) -> Starts:
-        key_prior, key_chain = jax.random.split(key)
-        middle = jnp.asarray(density.sites.centre)
-        drawn = jnp.concatenate([middle[None], density.positions(density.problem.draw(key_prior, self.num_screened))])
+        key_prior, key_chain = branches(key, 2)
+        drawn = density.drawn(key_prior, self.num_screened)
         energy = np.asarray(jax.jit(jax.vmap(density.potential))(drawn))
         solved = np.isfinite(energy)
         if solved.sum() < num_chains:
@@ -99,7 +100,6 @@ class Starting(eqx.Module):
                 " narrow the priors, check units and dose, or raise `solver.max_steps`"
             )
         order = np.argsort(np.where(solved, energy, np.inf))
-        drawn = np.asarray(drawn)
         counts = (solved.size, int((~solved).sum()))
         if self.method in ("screened", "median"):
             best = order[:num_chains]

@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import as_file, files
@@ -21,10 +22,12 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from ..march import Legs
+from ..platform import platform as target
 from .rules import text
 from .translate import Program, Untranslatable, array
 
 logger = logging.getLogger(__name__)
+COMPILING = "/cytostorm/compile/native"  # the event that tells how long the C compiler took
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-std=gnu11", "-fPIC", "-shared", "-w")
 folder = Path(tempfile.gettempdir()) / f"cytostorm-{os.getuid()}"  # of compiled programs; `scripts.device` sets it
 
@@ -44,7 +47,7 @@ def solve(
     `active` are the arrays along which `rate` is differentiated and `directions` their derivatives along every
     parameter. The program is written and compiled when the caller is traced, once per right-hand side.
     """
-    if jax.default_backend() != "cpu":
+    if target() != "cpu":
         return None
     rows, num = initial.shape[0] - 1, initial.shape[1]
     try:
@@ -142,9 +145,11 @@ def _compile(compiler: str, loop: Path, source: str, target: Path) -> bool:
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
         header, hidden = Path(work) / "field.h", Path(work) / "out.so"
         header.write_text(source)
+        clock = time.perf_counter()
         given = (f"-I{jax.ffi.include_dir()}", f'-DFIELD="{header}"', str(loop), "-o", str(hidden), "-lm")
         for more in (["-fopenmp"], []):
             done = subprocess.run([compiler, *FLAGS, *given, *more], capture_output=True, text=True)
+            jax.monitoring.record_event_duration_secs(COMPILING, time.perf_counter() - clock)
             if done.returncode == 0:
                 hidden.replace(target)
                 return True

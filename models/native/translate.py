@@ -8,11 +8,10 @@ directions of one scalar in one vector of the machine.
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Literal
 
+from .known import evaluate
 from .rules import LOGICAL, RULES, Number, Scalar, text
 
 MOVES = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "slice", "transpose", "concatenate", "gather", "rev"}
@@ -123,11 +122,11 @@ class Program:
     def _equation(self, equation: Any, operands: list[np.ndarray]) -> list[np.ndarray]:
         name, params = equation.primitive.name, equation.params
         shapes = [variable.aval.shape for variable in equation.outvars]
-        if all(not isinstance(x, Scalar) for operand in operands for x in operand.flat):
-            return _fold(equation, operands)
         if name in CALLS:
             inner = params[CALLS[name]]
             return self.run(inner, operands, [array(np.asarray(x)) for x in getattr(inner, "consts", ())])
+        if all(not isinstance(x, Scalar) for operand in operands for x in operand.flat):
+            return _fold(equation, operands)
         if name in MOVES:
             return _move(equation, operands)
         if name == "convert_element_type":
@@ -204,35 +203,29 @@ def array(values: np.ndarray) -> np.ndarray:
     return out
 
 
-def _plain(operand: np.ndarray, like: Any) -> jax.Array:
-    return jnp.asarray(np.array(operand.tolist()).reshape(operand.shape), like.aval.dtype)
+def _plain(operand: np.ndarray, like: Any) -> np.ndarray:
+    return np.array(operand.tolist(), like.aval.dtype).reshape(operand.shape)
 
 
 def _fold(equation: Any, operands: list[np.ndarray]) -> list[np.ndarray]:
     """The value of an operation on constants."""
-    with jax.ensure_compile_time_eval():
-        plain = [_plain(x, atom) for x, atom in zip(operands, equation.invars, strict=True)]
-        found = equation.primitive.bind(*plain, **equation.params)
-    return [array(np.asarray(x)) for x in (found if equation.primitive.multiple_results else [found])]
+    return [array(x) for x in evaluate(equation, [_plain(*pair) for pair in zip(operands, equation.invars, strict=True)])]
 
 
 def _move(equation: Any, operands: list[np.ndarray]) -> list[np.ndarray]:
     """What an operation that moves data does to arrays of scalars: it is applied to their numbers."""
     values: list[Number] = []
     given = []
-    with jax.ensure_compile_time_eval():
-        for operand, atom in zip(operands, equation.invars, strict=True):
-            if np.issubdtype(atom.aval.dtype, np.integer):
-                if any(isinstance(x, Scalar) for x in operand.flat):
-                    raise Untranslatable("an index that depends on the state")
-                given.append(_plain(operand, atom))
-            else:
-                given.append(jnp.arange(operand.size).reshape(operand.shape) + len(values))
-                values += list(operand.flat)
-        found = equation.primitive.bind(*given, **equation.params)
+    for operand, atom in zip(operands, equation.invars, strict=True):
+        if np.issubdtype(atom.aval.dtype, np.integer):
+            if any(isinstance(x, Scalar) for x in operand.flat):
+                raise Untranslatable("an index that depends on the state")
+            given.append(_plain(operand, atom))
+        else:
+            given.append(np.arange(len(values), len(values) + operand.size).reshape(operand.shape))
+            values += list(operand.flat)
     out = []
-    for where in found if equation.primitive.multiple_results else [found]:
-        places = np.asarray(where)
+    for places in evaluate(equation, given):
         moved = np.empty(places.shape, object)
         for index in np.ndindex(places.shape):
             moved[index] = values[int(places[index])]
