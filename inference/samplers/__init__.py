@@ -2,7 +2,6 @@
 
 from .approximation import SVI as SVI
 from .approximation import Laplace as Laplace
-from .approximation import Pathfinder as Pathfinder
 from .blocks import Blocks as Blocks
 from .blocks import Interrupted as Interrupted
 from .chees import ChEES as ChEES
@@ -10,6 +9,7 @@ from .density import Density as Density
 from .draws import Draws as Draws
 from .draws import Sampler as Sampler
 from .nuts import NUTS as NUTS
+from .pathfinder import Pathfinder as Pathfinder
 from .smc import SMC as SMC
 from .starts import NoStart as NoStart
 from .starts import Starting as Starting
