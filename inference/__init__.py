@@ -3,10 +3,18 @@
 # Loads NumPyro: ArviZ, imported before, leaves a lazy stand-in that breaks the import of its submodules.
 from numpyro import __version__ as _numpyro  # noqa: F401
 
+from .account import Understood as Understood
+from .cohort import Cohort as Cohort
+from .cohort import Subject as Subject
+from .cohort import merged as merged
+from .export import record_table as record_table
+from .export import write_records as write_records
 from .noise import LogNormal as LogNormal
 from .noise import Noise as Noise
 from .observations import Observations as Observations
 from .observations import observations as observations
+from .panel import Arm as Arm
+from .population import Population as Population
 from .posterior import assemble as assemble
 from .posterior import infer as infer
 from .posterior import load as load
@@ -14,6 +22,10 @@ from .posterior import save as save
 from .prior import Prior as Prior
 from .prior import Priors as Priors
 from .problem import Problem as Problem
+from .published import published as published
+from .published import published_cohort as published_cohort
+from .records import read_records as read_records
+from .records import understand_records as understand_records
 from .samplers import NUTS as NUTS
 from .samplers import SMC as SMC
 from .samplers import SVI as SVI
@@ -29,9 +41,16 @@ from .samplers import Sampler as Sampler
 from .samplers import Starting as Starting
 from .samplers import Starts as Starts
 from .summary import fitted as fitted
+from .summary import individuals as individuals
+from .summary import shrinkage as shrinkage
 from .summary import summary as summary
 from .synthetic import Synthetic as Synthetic
 from .table import bundled as bundled
 from .table import read as read
+from .tidy import read_cohort as read_cohort
+from .tidy import understand_cohort as understand_cohort
+from .variability import Covariate as Covariate
+from .variability import Effect as Effect
+from .variability import Variability as Variability
 from .verdict import Verdict as Verdict
 from .verdict import judge as judge

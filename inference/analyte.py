@@ -15,6 +15,9 @@ UNITS: dict[str, str] = {
     "ifn_gamma": "pg/mL",
     "crp": "mg/L",
     "ferritin": "ng/mL",
+    "il18": "pg/mL",
+    "ang2": "pg/mL",
+    "cart": "cells/uL",
 }
 
 LABELS: dict[str, str] = {
@@ -26,6 +29,9 @@ LABELS: dict[str, str] = {
     "ifn_gamma": "IFN-γ",
     "crp": "CRP",
     "ferritin": "ferritin",
+    "il18": "IL-18",
+    "ang2": "ANG2",
+    "cart": "CAR-T",
 }
 
 _ALIASES = {"il1beta": "il1b", "tnfalpha": "tnf", "tnfa": "tnf", "ifng": "ifn_gamma", "ifngamma": "ifn_gamma"}
@@ -61,4 +67,6 @@ def factor(unit: str, analyte: str) -> float:
 
 @functools.cache
 def _registry() -> Any:
-    return pint.UnitRegistry()
+    registry = pint.UnitRegistry()
+    registry.define("cell = count")
+    return registry

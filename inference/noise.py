@@ -1,16 +1,21 @@
 """How readings scatter around the model's prediction."""
 
 import abc
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
-from jax.scipy.special import log_ndtr
+from jax.scipy.special import betainc, log_ndtr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .analyte import LABELS
 from .observations import Observations
 from .prior import Prior
+from .site import Values
 
 
 class Noise(eqx.Module):
@@ -22,56 +27,115 @@ class Noise(eqx.Module):
 
     @abc.abstractmethod
     def log_density(
-        self, log_f: Float[Array, " obs"], parameters: dict[str, Float[Array, ""]], data: Observations
+        self, log_f: Float[Array, " obs"], parameters: Values, data: Observations, scatter: Any = 1.0
     ) -> Float[Array, " obs"]:
-        """The log-density of each reading's value; its log-probability where it is censored."""
+        """The log-density of each reading's value; its log-probability where it is censored.
+
+        `scatter` widens or narrows the noise of single readings.
+        """
 
     @abc.abstractmethod
     def draw(
-        self, key: PRNGKeyArray, log_f: Float[Array, " obs"], parameters: dict[str, Float[Array, ""]], data: Observations
+        self, key: PRNGKeyArray, log_f: Float[Array, " obs"], parameters: Values, data: Observations, scatter: Any = 1.0
     ) -> Float[Array, " obs"]:
         """Replicated readings, as an assay without limits would give them."""
+
+    @abc.abstractmethod
+    def describe(self, name: str) -> dict[str, str]:
+        """Symbol, unit and meaning of a noise parameter."""
 
 
 class LogNormal(Noise):
     r"""Log-normal scatter, for single readings and for summaries of groups.
 
     *A single reading* $y$ of the prediction $f$ has $\ln y \sim N(\ln f, \sigma^2)$; below (above) a limit
-    $\ell$ its likelihood is the exact tail $\Phi(\pm(\ln \ell - \ln f)/\sigma)$.
+    $\ell$ its likelihood is the exact tail $\Phi(\pm(\ln \ell - \ln f)/\sigma)$, or what lies between $\ell$ and
+    the far end of its interval.
 
     *A group's summary* is the log-mean $m$ and log-SD $s$ of $n$ subjects at one time, whose log-readings are
     taken as $N(\ln f, \tau^2)$ with a spread $\tau$ of that time's own. Under the reference prior
     $p(\tau) \propto 1/\tau$ it integrates out exactly: $(m - \ln f)/(s/\sqrt n)$ has Student's $t$
     distribution with $n-1$ degrees of freedom (Gelman et al., Bayesian Data Analysis, 3rd ed., section 3.2).
     The summaries do not tell the correlation of one subject's readings over time; it is taken as zero.
+
+    With `per_analyte` each analyte has a `sigma` of its own; with `nu` single readings have Student's $t$ distribution
+    of so many degrees of freedom in place of the normal one, which outliers move less.
     """
 
     sigma: Prior = eqx.field(default_factory=lambda: Prior(0.2, 3.0))
+    per_analyte: bool = eqx.field(default=False, static=True)
+    nu: float | None = eqx.field(default=None, static=True)
+
+    def __check_init__(self) -> None:
+        if self.nu is not None and not self.nu > 0:
+            raise ValueError(f"`nu` of the noise is {self.nu}; give degrees of freedom above 0, or null for normal noise")
 
     def parameters(self, data: Observations) -> dict[str, Prior]:
         """The noise parameters that `data` inform, with their priors: none where all rows are summaries."""
-        return {"sigma": self.sigma} if data.individual.any() else {}
+        read = [a for a, single in zip(data.analyte, data.individual, strict=True) if single]
+        return dict.fromkeys([self._name(a) for a in read], self.sigma)
+
+    def describe(self, name: str) -> dict[str, str]:
+        """Symbol, unit and meaning of a noise parameter."""
+        analyte = name.removeprefix("sigma").removeprefix("_")
+        symbol = rf"\sigma_\mathrm{{{analyte.replace('_', ' ')}}}" if analyte else r"\sigma"
+        of = f" of {LABELS[analyte]}" if analyte else ""
+        return {"symbol": symbol, "unit": "1", "meaning": f"SD of log-readings{of} around the prediction"}
 
     def log_density(
-        self, log_f: Float[Array, " obs"], parameters: dict[str, Float[Array, ""]], data: Observations
+        self, log_f: Float[Array, " obs"], parameters: Values, data: Observations, scatter: Any = 1.0
     ) -> Float[Array, " obs"]:
         """The log-density of each reading's value given the log-prediction; log-probability where censored."""
-        sigma = parameters.get("sigma", 1.0)
+        sigma = self._sigma(parameters, data) * scatter
         log_y, log_limit = jnp.log(data.value), jnp.log(data.limit)
-        read = dist.Normal(log_f, sigma).log_prob(log_y) - log_y
-        tail = log_ndtr(-data.cens * (log_limit - log_f) / sigma)
+        read = self._single(log_f, sigma).log_prob(log_y) - log_y
+        near = -data.cens * (log_limit - log_f) / sigma
+        tail = self._log_cdf(near)
+        if data.bound is not None:
+            closed = (data.cens != 0) & (data.bound > 0) & np.isfinite(data.bound)
+            far = -data.cens * (jnp.log(jnp.where(closed, data.bound, 1.0)) - log_f) / sigma
+            tail = jnp.where(closed, log_between(self._log_cdf, jnp.where(closed, far, near - 1.0), near), tail)
         group = self._mean(data, log_f).log_prob(log_y) - log_y
         return jnp.where(data.individual, jnp.where(data.cens == 0, read, tail), group)
 
     def draw(
-        self, key: PRNGKeyArray, log_f: Float[Array, " obs"], parameters: dict[str, Float[Array, ""]], data: Observations
+        self, key: PRNGKeyArray, log_f: Float[Array, " obs"], parameters: Values, data: Observations, scatter: Any = 1.0
     ) -> Float[Array, " obs"]:
         """Replicated readings: what the assay would read without its limits, or the mean of another such group."""
         one, many = jax.random.split(key)
-        single = dist.Normal(log_f, parameters.get("sigma", 1.0)).sample(one)
+        single = self._single(log_f, self._sigma(parameters, data) * scatter).sample(one)
         return jnp.exp(jnp.where(data.individual, single, self._mean(data, log_f).sample(many)))
+
+    def _name(self, analyte: str) -> str:
+        return f"sigma_{analyte}" if self.per_analyte else "sigma"
+
+    def _sigma(self, parameters: Values, data: Observations) -> Array:
+        """The standard deviation of every reading; that of a summary is not used."""
+        names = list(dict.fromkeys(self._name(a) for a in data.analyte))
+        each = jnp.stack([jnp.asarray(parameters.get(name, 1.0)) for name in names])
+        return each[0] if len(names) == 1 else each[np.array([names.index(self._name(a)) for a in data.analyte])]
+
+    def _single(self, log_f: Array, sigma: Array) -> dist.Distribution:
+        return dist.Normal(log_f, sigma) if self.nu is None else dist.StudentT(self.nu, log_f, sigma)
+
+    def _log_cdf(self, x: Array) -> Array:
+        if self.nu is None:
+            return log_ndtr(x)
+        # One tail by the incomplete beta function, which is exact far out.
+        tail = 0.5 * betainc(0.5 * self.nu, 0.5, self.nu / (self.nu + x**2))
+        return jnp.where(x < 0, jnp.log(tail), jnp.log1p(-tail))
 
     def _mean(self, data: Observations, log_f: Float[Array, " obs"]) -> dist.StudentT:
         freedom = jnp.maximum(data.n - 1, 1)
         scale = jnp.where(data.individual, 1.0, data.spread / jnp.sqrt(jnp.maximum(data.n, 1)))
         return dist.StudentT(freedom, log_f, scale)
+
+
+def log_between(
+    log_cdf: Callable[[Array], Array], low: Float[Array, "*shape"], high: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    r"""$\ln(F(b) - F(a))$ of a symmetric distribution for finite $a < b$, exact in both tails."""
+    flip = low > 0
+    low, high = jnp.where(flip, -high, low), jnp.where(flip, -low, high)
+    outer = log_cdf(high)
+    return outer + jnp.log(-jnp.expm1(log_cdf(low) - outer))

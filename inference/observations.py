@@ -1,20 +1,28 @@
 """Readings of analytes over time, each an individual value or the summary of a group."""
 
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
 import equinox as eqx
 import numpy as np
 import pandas as pd
 from jaxtyping import Array, Bool, Float, Int
 
+from cytostorm.models import after
+
 from .analyte import UNITS
 
-COLUMNS = ("subject", "time_h", "analyte", "value", "unit", "cens", "limit", "sd", "n", "statistic")
+COLUMNS = ("subject", "time_h", "analyte", "value", "unit", "cens", "limit", "bound", "sd", "n", "statistic")
 
 
 class Observations(eqx.Module):
     """Readings along one dimension, ordered by time.
 
     `value` is in the unit of its analyte. `cens` is 0 for a value as read, -1 where the truth is below `limit`
-    and +1 where it is above. A group row has `n` > 0 subjects whose log-readings have the mean
+    and +1 where it is above; `bound`, where there is one, is the far end of what a censored reading leaves possible (0
+    below, infinity above where the assay does not tell). A group row has `n` > 0 subjects whose log-readings have the mean
     `log(value)` and the standard deviation `spread`; an individual row has `n` = 0.
     """
 
@@ -26,19 +34,24 @@ class Observations(eqx.Module):
     limit: Float[np.ndarray, " obs"]
     n: Int[np.ndarray, " obs"]
     spread: Float[np.ndarray, " obs"]
+    bound: Float[np.ndarray, " obs"] | None = None
 
     def __len__(self) -> int:
         return len(self.subject)
 
     @property
     def labels(self) -> list[str]:
-        """One unique label per reading: subject, analyte and time."""
-        return [f"{s}|{a}|{t:g}" for s, a, t in zip(self.subject, self.analyte, self.time, strict=True)]
+        """One unique label per reading: subject, analyte and time, with a `+` where it is taken just after a dose."""
+        return [f"{s}|{a}|{_clock(t)}" for s, a, t in zip(self.subject, self.analyte, self.time, strict=True)]
 
     @property
     def individual(self) -> Bool[Array | np.ndarray, " obs"]:
         """Which rows are readings of one subject."""
         return self.n == 0
+
+    def reading(self, value: Float[Any, " obs"]) -> "Observations":
+        """The same observations with other values."""
+        return eqx.tree_at(lambda data: data.value, self, value)
 
     @property
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +62,7 @@ class Observations(eqx.Module):
     def table(self) -> pd.DataFrame:
         """The readings in the tidy format, in canonical units; a group's mean and SD are geometric."""
         group = ~self.individual
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "subject": self.subject,
                 "time_h": self.time,
@@ -63,6 +76,19 @@ class Observations(eqx.Module):
                 "statistic": np.where(group, "geometric_mean", "individual"),
             }
         ).replace({"n": {-1: ""}})
+        if self.bound is not None:
+            known = (self.cens != 0) & (self.bound > 0) & np.isfinite(self.bound)
+            frame.insert(list(frame).index("sd"), "bound", np.where(known, self.bound, np.nan))
+        return frame
+
+
+def _clock(time: float) -> str:
+    """A time [h] in few digits; a `+` for each moment after it."""
+    moment = plain = round(float(time), 9 - math.ceil(math.log10(max(1.0, abs(time)))))
+    moments = 0
+    while moment < time and moments < 9:
+        moment, moments = after(moment), moments + 1
+    return f"{plain:g}{'+' * moments}" if moment == time else f"{time:g}"
 
 
 def observations(frame: pd.DataFrame) -> Observations:
@@ -83,6 +109,8 @@ def observations(frame: pd.DataFrame) -> Observations:
     value = np.where(arithmetic, value * np.exp(-(spread**2) / 2), value)
     cens = frame["cens"].map({"left": -1, "none": 0, "right": 1}.get).to_numpy(int)
     limit = frame["limit"].to_numpy(float)
+    bound = frame["bound"].to_numpy(float) if "bound" in frame else np.full(len(frame), np.nan)
+    told = bool(np.isfinite(bound).any())
     return Observations(
         tuple(frame["subject"]),
         tuple(frame["analyte"]),
@@ -92,4 +120,24 @@ def observations(frame: pd.DataFrame) -> Observations:
         np.where(cens == 0, 1.0, limit),
         np.where(statistic == "individual", 0, frame["n"].fillna(0).to_numpy(float)).astype(int),
         spread,
+        np.where(np.isfinite(bound), bound, np.where(cens > 0, np.inf, 0.0)) if told else None,
     )
+
+
+def joined(parts: Sequence[Observations]) -> Observations:
+    """The readings of several subjects, one after the other."""
+    if any(part.bound is not None for part in parts):
+        open_ended = [np.where(part.cens > 0, np.inf, 0.0) for part in parts]
+        parts = [
+            p if p.bound is not None else dataclasses.replace(p, bound=b) for p, b in zip(parts, open_ended, strict=True)
+        ]
+    names = [field.name for field in dataclasses.fields(Observations) if getattr(parts[0], field.name) is not None]
+    columns = {name: [getattr(part, name) for part in parts] for name in names}
+    return Observations(
+        **{n: sum(x, ()) if isinstance(x[0], tuple) else np.concatenate(x) for n, x in columns.items()}  # type: ignore[arg-type]
+    )
+
+
+def _open(data: Observations) -> Float[np.ndarray, " obs"]:
+    """The far ends of censored readings where the assay does not tell them."""
+    return np.where(data.cens > 0, np.inf, 0.0)

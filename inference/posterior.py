@@ -13,6 +13,8 @@ from jaxtyping import Array, PRNGKeyArray
 from cytostorm.models import derivations
 
 from .analyte import UNITS
+from .population import Population
+from .population_tree import assemble_population
 from .predictive import Prediction, predict
 from .problem import Problem
 from .samplers import NUTS, Draws, Sampler, Starts
@@ -21,14 +23,14 @@ NUM_PRIOR = 1000
 NUM_CURVES = 1000
 
 
-def infer(key: PRNGKeyArray, problem: Problem, sampler: Sampler | None = None) -> xr.DataTree:
+def infer(key: PRNGKeyArray, problem: Problem | Population, sampler: Sampler | None = None) -> xr.DataTree:
     """The posterior of a problem by a sampler (the no-U-turn sampler unless another is given), as `assemble` returns it."""
     key_draws, key_rest = jax.random.split(key)
     return assemble(problem, (sampler or NUTS()).sample(problem, key_draws), key_rest)
 
 
-def assemble(problem: Problem, draws: Draws, key: PRNGKeyArray) -> xr.DataTree:
-    """The draws of a problem with everything that belongs to them.
+def assemble(problem: Problem | Population, draws: Draws, key: PRNGKeyArray) -> xr.DataTree:
+    """The draws of a problem with everything that belongs to them; for those of a population see `assemble_population`.
 
     Groups: `posterior, sample_stats, log_likelihood, log_prior, prior, prior_predictive,
     posterior_predictive, predictions, observed_data, constant_data`. Readings lie on `obs_id` with the
@@ -36,6 +38,8 @@ def assemble(problem: Problem, draws: Draws, key: PRNGKeyArray) -> xr.DataTree:
     analyte, for a subset of the draws. Prior draws that could not be solved are left out and counted in
     the attribute `num_failed` of `prior`. Where chains climbed to modes before they started, `starts` holds the climbs.
     """
+    if isinstance(problem, Population):
+        return assemble_population(problem, draws, key)
     key_prior, key_prior_y, key_y = jax.random.split(key, 3)
     shape = next(iter(draws.values.values())).shape
     grid = problem.grid()

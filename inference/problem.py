@@ -10,14 +10,13 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from cytostorm.models import Model, Plan, Scenario, Solver, differentiate, plan, quantities, replace, solve
+from cytostorm.models import Model, Plan, Reach, Scenario, Solver, differentiate, plan, quantities, reach, replace, solve
 
 from .gradient import with_jacobian
 from .noise import LogNormal, Noise
 from .observations import Observations
 from .prior import Prior, Priors
-
-type Values = dict[str, Float[Array, ""]]
+from .site import Sites, Values, positive
 
 
 class Problem(eqx.Module):
@@ -33,6 +32,7 @@ class Problem(eqx.Module):
     priors: Priors
     noise: Noise
     solver: Solver
+    within: Reach
     prepared: Plan
     when: Any = eqx.field(static=True)
     which: Any = eqx.field(static=True)
@@ -56,14 +56,27 @@ class Problem(eqx.Module):
         self.model, self.scenario, self.data, self.priors = model, scenario, data, priors
         self.noise, self.solver = noise or LogNormal(), solver or Solver()
         times, when = np.unique(data.time, return_inverse=True)
-        self.prepared = plan(model, scenario, times)
+        # Where a parameter is zero its states may rest, so the sampled ones must not be.
+        middle = replace(model, {name: jnp.asarray(priors[name].median) for name in priors})
+        self.within = reach(middle, scenario, float(data.time.max()))
+        self.prepared = plan(model, scenario, times, self.within.to(dict.fromkeys(data.analyte)))
         self.when = tuple(int(i) for i in when)
         self.which = tuple(list(model.analytes).index(a) for a in data.analyte)
+
+    @property
+    def scatter(self) -> float:
+        """Single readings scatter as the noise says."""
+        return 1.0
 
     @property
     def sampled(self) -> dict[str, Prior]:
         """Every sampled parameter with its prior: those of the model, then those of the noise."""
         return {name: self.priors[name] for name in self.priors} | self.noise.parameters(self.data)
+
+    @property
+    def sites(self) -> Sites:
+        """Every sampled parameter as a site: its logarithm is what a sampler moves."""
+        return Sites({name: positive(prior) for name, prior in self.sampled.items()})
 
     def draw(self, key: PRNGKeyArray, num: int) -> dict[str, Float[Array, " draw"]]:
         """`num` draws of every sampled parameter from its prior."""
@@ -104,9 +117,13 @@ class Problem(eqx.Module):
         table = jnp.stack([read[analyte] for analyte in self.model.analytes])
         return table[np.array(self.which), np.array(self.when)]
 
+    def latent(self) -> Values:
+        """The NumPyro program of the priors alone."""
+        return {name: jnp.asarray(numpyro.sample(name, prior.distribution)) for name, prior in self.sampled.items()}
+
     def program(self) -> None:
         """The NumPyro program. A solve that fails has probability zero and gradient zero."""
-        values = {name: numpyro.sample(name, prior.distribution) for name, prior in self.sampled.items()}
+        values = self.latent()
         log_f, okay = self.predict(values)  # type: ignore[arg-type]
         numpyro.factor("solved", jnp.where(okay, 0.0, -jnp.inf))
         with numpyro.plate("obs_id", len(self.data)):
@@ -128,14 +145,13 @@ class Problem(eqx.Module):
     def grid(self, num: int = 200) -> Plan:
         """A plan for smooth curves from the scenario's start to the last reading."""
         start, end = self.scenario.start, float(self.data.time.max())
-        return plan(self.model, self.scenario, np.linspace(start, max(end, start + 1e-6), num))
+        return plan(self.model, self.scenario, np.linspace(start, max(end, start + 1e-6), num), self.within.moving)
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Symbol, unit and meaning of every sampled parameter."""
         known = quantities(self.model)
         text = {n: {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning} for n, q in known.items()}
-        text["sigma"] = {"symbol": r"\sigma", "unit": "1", "meaning": "SD of log-readings around the prediction"}
-        return {name: text[name] for name in self.sampled}
+        return {name: text[name] if name in text else self.noise.describe(name) for name in self.sampled}
 
 
 class Reading(dist.Distribution):
@@ -143,16 +159,18 @@ class Reading(dist.Distribution):
 
     support = dist.constraints.positive  # type: ignore[assignment]
     pytree_data_fields = ("log_f", "values")
-    pytree_aux_fields = ("noise", "data")
+    pytree_aux_fields = ("noise", "data", "scatter")
 
-    def __init__(self, noise: Noise, log_f: Array, values: Values, data: Observations):
-        self.noise, self.log_f, self.values, self.data = noise, log_f, values, data
+    def __init__(self, noise: Noise, log_f: Array, values: Values, data: Observations, scatter: Any = 1.0):
+        self.noise, self.log_f, self.values, self.data, self.scatter = noise, log_f, values, data, scatter
         super().__init__(batch_shape=(len(data),))
 
     def log_prob(self, value: Array) -> Array:  # type: ignore[override]
-        return self.noise.log_density(self.log_f, self.values, eqx.tree_at(lambda d: d.value, self.data, value))
+        return self.noise.log_density(
+            self.log_f, self.values, eqx.tree_at(lambda d: d.value, self.data, value), self.scatter
+        )
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:  # type: ignore[override]
         if sample_shape:
             return jax.vmap(lambda k: self.sample(k))(jax.random.split(key, sample_shape))
-        return self.noise.draw(key, self.log_f, self.values, self.data)
+        return self.noise.draw(key, self.log_f, self.values, self.data, self.scatter)

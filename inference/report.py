@@ -12,15 +12,18 @@ import xarray as xr
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from . import checks, figures
+from . import checks, figures, population_figures
 from .observations import Observations
-from .summary import lesson, plain, recovery
+from .summary import lesson, plain, recovery, shrinkage
 from .verdict import Verdict
 
 CAPTIONS = {
     "trajectories": "The fit: posterior bands of the curve over the readings, and the prior's band behind them.",
     "prior_posterior": "What the data taught: the posterior of every sampled parameter against its prior (log scale).",
     "pair": "Feedback gain and IL-6 clearance together. Right of the dashed line, the critical gain, storms exist.",
+    "vpc": "Visual predictive check: percentiles of the readings over those of cohorts drawn from the population.",
+    "individuals": "Every subject's readings with the 90 % band of its own curve.",
+    "spread": "How much subjects differ in each parameter, and how far their estimates are drawn to the median.",
     "predictive": "Posterior predictive check: each reading relative to its predicted median.",
     "starts": "The climbs that found the modes: energy (minus log-density) before and after each, sorted, by mode.",
     "ranks": "Rank plots: where chains agree, differences of rank ECDFs are noise; p below 0.01 would flag a parameter.",
@@ -38,11 +41,10 @@ def write(
 ) -> None:
     """Write the figures and `report.html` into `folder`."""
     plt.switch_backend("agg")
-    drawn: dict[str, Figure | None] = {
-        "trajectories": figures.trajectories(tree, data),
+    own = _of_a_population(tree, data, table) if "population_predictive" in tree.children else _of_one(tree, data, readings)
+    drawn: dict[str, Figure | None] = own | {
         "prior_posterior": figures.prior_posterior(tree, table, truth),
         "pair": figures.pair(tree, truth),
-        "predictive": checks.predictive(readings, data),
         "ranks": checks.ranks(tree) if verdict.pareto_k is None else None,
         "starts": checks.waterfall(tree),
     }
@@ -54,7 +56,8 @@ def write(
         figure.savefig(buffer, format="png")
         plt.close(figure)
         (folder / f"{name}.png").write_bytes(buffer.getvalue())
-        shown.append((name, CAPTIONS[name], base64.b64encode(buffer.getvalue()).decode()))
+        caption = CAPTIONS["individuals"] if name.startswith("individuals") else CAPTIONS[name]
+        shown.append((name, caption, base64.b64encode(buffer.getvalue()).decode()))
     template = importlib.resources.files(__package__) / "report.html.j2"
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["plain"] = plain
@@ -69,3 +72,14 @@ def write(
         recovery=recovery(table, truth).reset_index().to_dict("records") if truth else [],
     )
     (folder / "report.html").write_text(text)
+
+
+def _of_one(tree: xr.DataTree, data: Observations, readings: pd.DataFrame) -> dict[str, Figure | None]:
+    return {"trajectories": figures.trajectories(tree, data), "predictive": checks.predictive(readings, data)}
+
+
+def _of_a_population(tree: xr.DataTree, data: Observations, table: pd.DataFrame) -> dict[str, Figure | None]:
+    analytes = dict.fromkeys(data.analyte)
+    every: dict[str, Figure | None] = {f"individuals_{a}": population_figures.individuals(tree, data, a) for a in analytes}
+    every |= {"vpc": population_figures.vpc(tree, data), "spread": population_figures.spread(table, shrinkage(tree))}
+    return every

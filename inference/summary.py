@@ -1,5 +1,6 @@
 """Tables of a posterior: what was learned of each parameter, and how readings compare with predictions."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import arviz_stats as azs
@@ -12,29 +13,32 @@ LESSONS = ((0.5, "hardly"), (0.8, "partly"), (np.inf, "well"))
 
 
 def summary(tree: xr.DataTree) -> pd.DataFrame:
-    """One row per parameter and derived quantity.
+    """One row per parameter and derived quantity; of vectors, but those over subjects, one per entry.
 
     Columns: symbol, unit, median, sd, the 90 % interval (q5, q95), rank-normalised R-hat, bulk and tail ESS, prior
     median and 90 % interval, the prior-to-posterior contraction $1 - \\mathrm{Var}_{post}/\\mathrm{Var}_{prior}$ of the
     logarithm, and what the data teach of it in a word: well (0.8 or more), partly, hardly (below 0.5).
     """
     posterior, prior = tree["posterior"].to_dataset(), tree["prior"].to_dataset()
+    posterior = posterior[[name for name, x in posterior.data_vars.items() if "subject" not in x.dims]]
     rhat, bulk, tail = azs.rhat(posterior), azs.ess(posterior, method="bulk"), azs.ess(posterior, method="tail")
     rows = {}
-    for name, draws in posterior.data_vars.items():
-        x, p, attributes = draws.values.ravel(), prior[name].values.ravel(), draws.attrs
-        log_sd = attributes.get("prior_log_sd", np.std(np.log(p)))
-        contraction = 1 - np.var(np.log(x)) / log_sd**2
-        rows[name] = {
+    for label, name, at in _entries(posterior):
+        draws = posterior[name]
+        x, p, attributes = draws.isel(at).values.ravel(), prior[name].isel(at).values.ravel(), draws.attrs
+        plain = np.log if np.all(x > 0) and np.all(p > 0) else np.asarray
+        log_sd = attributes.get("prior_log_sd", np.std(plain(p)))
+        contraction = 1 - np.var(plain(x)) / log_sd**2
+        rows[label] = {
             "symbol": attributes["symbol"],
             "unit": attributes["units"],
             "median": np.median(x),
             "sd": np.std(x),
             "q5": np.quantile(x, 0.05),
             "q95": np.quantile(x, 0.95),
-            "r_hat": float(rhat[name]),
-            "ess_bulk": float(bulk[name]),
-            "ess_tail": float(tail[name]),
+            "r_hat": float(rhat[name].isel(at)),
+            "ess_bulk": float(bulk[name].isel(at)),
+            "ess_tail": float(tail[name].isel(at)),
             "prior_median": attributes.get("prior_median", np.median(p)),
             "prior_q5": np.quantile(p, 0.05),
             "prior_q95": np.quantile(p, 0.95),
@@ -43,6 +47,37 @@ def summary(tree: xr.DataTree) -> pd.DataFrame:
             "meaning": attributes["meaning"],
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
+
+
+def _entries(posterior: xr.Dataset) -> Iterator[tuple[str, str, dict[str, int]]]:
+    """Label, name and index of every number of a posterior: `omega` of an effect is `omega[k_fb]`."""
+    for name, draws in posterior.data_vars.items():
+        more = [str(dim) for dim in draws.dims if dim not in ("chain", "draw")]
+        if not more:
+            yield str(name), str(name), {}
+            continue
+        for i, entry in enumerate(draws[more[0]].values):
+            yield f"{name}[{entry}]", str(name), {more[0]: i}
+
+
+def individuals(tree: xr.DataTree) -> pd.DataFrame:
+    """One row per subject and parameter that differs between subjects: median and 90 % interval."""
+    rows = []
+    for name, draws in tree["posterior"].to_dataset().data_vars.items():
+        if str(name).startswith("subject_"):
+            low, middle, high = draws.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).values
+            table = {"subject": draws["subject"].values, "parameter": str(name).removeprefix("subject_")}
+            rows.append(pd.DataFrame(table | {"median": middle, "q5": low, "q95": high, "unit": draws.attrs["units"]}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def shrinkage(tree: xr.DataTree) -> pd.Series:
+    """How far each parameter's subjects are drawn to the median: $1 - \\mathrm{SD}_s(\\bar b_s)/\\omega$ of means."""
+    posterior, found = tree["posterior"].to_dataset(), {}
+    for name in posterior["effect"].values:
+        deviation = np.log(posterior[f"subject_{name}"]) - np.log(posterior[name])
+        found[name] = 1 - float(deviation.mean(("chain", "draw")).std(ddof=1) / posterior["omega"].sel(effect=name).mean())
+    return pd.Series(found, name="shrinkage")
 
 
 def fitted(tree: xr.DataTree) -> pd.DataFrame:

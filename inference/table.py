@@ -1,9 +1,7 @@
 """Reading a tidy table: every fault is an error that names file, row, value and remedy."""
 
-import csv
 import importlib.resources
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from .analyte import UNITS, canonical, factor
+from .cells import Fault, cells, number, refuse, spans
 from .observations import COLUMNS, Observations, observations
 
 REQUIRED = ("subject", "time_h", "analyte", "value", "unit")
@@ -18,7 +17,7 @@ STATISTICS = ("individual", "mean", "geometric_mean")
 CENSORING = ("none", "left", "right")
 
 
-def bundled(name: str, analytes: Sequence[str] | None = None, subjects: Sequence[str] | None = None) -> Observations:
+def bundled(name: str, analytes: Sequence[str] | None = None, subjects: Sequence[str | int] | None = None) -> Observations:
     """The readings of a data set that ships with the package. Raises what `read` raises."""
     folder = importlib.resources.files("cytostorm.data") / name
     with importlib.resources.as_file(folder / "table.csv") as path:
@@ -27,7 +26,9 @@ def bundled(name: str, analytes: Sequence[str] | None = None, subjects: Sequence
         return read(path, analytes, subjects)
 
 
-def read(path: str | Path, analytes: Sequence[str] | None = None, subjects: Sequence[str] | None = None) -> Observations:
+def read(
+    path: str | Path, analytes: Sequence[str] | None = None, subjects: Sequence[str | int] | None = None
+) -> Observations:
     """The readings of a tidy CSV file, or those of some analytes and subjects.
 
     Columns: `subject, time_h, analyte, value, unit` and, where needed, `cens` (none, left, right), `limit`,
@@ -36,41 +37,15 @@ def read(path: str | Path, analytes: Sequence[str] | None = None, subjects: Sequ
     Raises `ValueError` for a table that is not of this form: file, line, value and remedy are named.
     """
     path = Path(path)
-    frame = _check(_strings(path), path)
-    frame = _select(frame, "analyte", [canonical(a) for a in analytes] if analytes else None, path)
-    frame = _select(frame, "subject", [str(s) for s in subjects] if subjects else None, path)
-    return observations(frame)
+    frame = checked(cells(path, ",".join(REQUIRED)).frame(), path)
+    return observations(select(frame, analytes, subjects, path))
 
 
-def _strings(path: Path) -> pd.DataFrame:
-    """The cells of the file as text; the index is the line number in the file."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; give the path of a CSV table")
-    raw = path.read_bytes()
-    if not raw:
-        raise ValueError(f"{path}: the file is empty (0 bytes); it needs a header line {','.join(REQUIRED)}")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: byte {raw[error.start]:#04x} is not UTF-8; save as UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in next(reader, [])]
-    cells = ((reader.line_num, [cell.strip() for cell in row]) for row in reader)
-    rows = {line: row for line, row in cells if any(row)}
-    if repeated := [name for name in header if header.count(name) > 1]:
-        raise ValueError(f"{path}: column `{repeated[0]}` occurs twice; keep one")
-    for line, row in rows.items():
-        if len(row) != len(header):
-            raise ValueError(
-                f"{path}, line {line}: {len(row)} cells under a header of {len(header)}; give every row as many cells, and"
-                " quote cells that hold a comma"
-            )
-    return pd.DataFrame.from_dict(rows, orient="index", columns=header, dtype=str)
+def checked(frame: pd.DataFrame, path: Path, early: bool = False) -> pd.DataFrame:
+    """The table with numbers as numbers and values in the units of their analytes.
 
-
-def _check(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The table with numbers as numbers and values in the units of their analytes."""
+    With `early`, readings may come before time 0. Raises what `read` raises.
+    """
     if missing := [column for column in REQUIRED if column not in frame]:
         raise ValueError(
             f"{path}: column `{missing[0]}` is missing; found: {', '.join(frame.columns)}; needed: {', '.join(REQUIRED)}"
@@ -82,46 +57,60 @@ def _check(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     frame["statistic"] = frame["statistic"].replace("", "individual").str.lower()
     _validate(_TEXT, frame, path)
     frame["analyte"] = frame["analyte"].map(canonical)
-    for column in ("time_h", "value", "limit", "sd", "n"):
+    for column in ("time_h", "value", "limit", "bound", "sd", "n"):
         frame[column] = frame[column].replace("", "nan").astype(float)
-    _validate(_NUMBERS, frame, path)
-    _order(frame, path)
-    for row, analyte, unit in frame[["analyte", "unit"]].itertuples():
-        try:
-            scale = factor(unit, analyte)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {row}: {error}") from error
-        frame.loc[row, ["value", "limit"]] *= scale
-        if frame.loc[row, "statistic"] == "mean":
-            frame.loc[row, "sd"] *= scale
+    _validate(_NUMBERS.remove_columns(["time_h"]) if early else _NUMBERS, frame, path)
+    refuse(path, _disorder(frame))
+    refuse(path, _convert(frame))
+    _validate(_CANONICAL, frame, path)
     frame["unit"] = frame["analyte"].map(UNITS.get)
     return frame
 
 
-def _order(frame: pd.DataFrame, path: Path) -> None:
-    """Refuse a second reading of one subject, analyte and time, and times that go back."""
+def _convert(frame: pd.DataFrame) -> list[Fault]:
+    """Bring values to the units of their analytes, and find the units that do not convert."""
+    faults, scale = [], np.ones(len(frame))
+    for i, (row, analyte, unit) in enumerate(frame[["analyte", "unit"]].itertuples()):
+        try:
+            scale[i] = factor(unit, analyte)
+        except ValueError as error:
+            faults.append(Fault(row, "unit", unit, f"does not fit: {error}"))
+    for column in ("value", "limit", "bound"):
+        frame[column] *= scale
+    frame["sd"] *= np.where(frame["statistic"] == "mean", scale, 1.0)
+    return faults
+
+
+def _disorder(frame: pd.DataFrame) -> Iterator[Fault]:
+    """Second readings of one subject, analyte and time, and times that go back."""
     key = ["subject", "analyte", "time_h"]
-    again = frame.index[frame.duplicated(key)]
-    last = frame.groupby(["subject", "analyte"], sort=False)["time_h"].shift()
-    back = frame.index[(frame["time_h"] < last).to_numpy(bool)]
-    if len(again):
-        row = again[0]
+    for row in frame.index[frame.duplicated(key)]:
         subject, analyte, time = (frame.at[row, column] for column in key)
         first = frame.index[(frame[key] == frame.loc[row, key]).all(axis=1).to_numpy(bool)][0]
-        raise ValueError(
-            f"{path}, line {row}: a second {analyte} reading of subject {subject!r} at {time:g} h"
-            f" (the first is on line {first}); keep one, or give them different subjects"
+        yield Fault(
+            row,
+            "time_h",
+            f"{time:g}",
+            f"is a second {analyte} reading of subject {subject!r} at {time:g} h (the first is on line {first}); keep one,"
+            " or give them different subjects",
         )
-    if len(back):
-        row = back[0]
+    last = frame.groupby(["subject", "analyte"], sort=False)["time_h"].shift()
+    for row in frame.index[(frame["time_h"] < last).to_numpy(bool)]:
         subject, analyte, time = (frame.at[row, column] for column in key)
-        raise ValueError(
-            f"{path}, line {row}: time {time:g} h comes after a later one for subject {subject!r}, {analyte};"
-            " sort the rows by time"
+        yield Fault(
+            row, "time_h", f"{time:g}", f"comes after a later time for subject {subject!r}, {analyte}; sort the rows by time"
         )
 
 
-def _select(frame: pd.DataFrame, column: str, keep: list[str] | None, path: Path) -> pd.DataFrame:
+def select(
+    frame: pd.DataFrame, analytes: Sequence[str] | None, subjects: Sequence[str | int] | None, path: Path
+) -> pd.DataFrame:
+    """The rows of some analytes and subjects; all where none are named. Raises `ValueError` for one that has no row."""
+    frame = _keep(frame, "analyte", [canonical(a) for a in analytes] if analytes else None, path)
+    return _keep(frame, "subject", [str(s) for s in subjects] if subjects else None, path)
+
+
+def _keep(frame: pd.DataFrame, column: str, keep: list[str] | None, path: Path) -> pd.DataFrame:
     if keep is None:
         return frame
     found = list(dict.fromkeys(frame[column]))
@@ -140,16 +129,13 @@ def _validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, path: Path) -> No
             column, remedy = remedy.split(": ", 1)
         value = frame.at[int(row), column]
         shown = repr(value) if isinstance(value, str) else "a blank" if np.isnan(value) else f"{value:g}"
-        more = cases["index"].nunique() - 1
-        others = f" ({more} more faulty row{'s' if more > 1 else ''})" if more else ""
+        lines = {int(line) for line in cases["index"]} - {int(row)}
+        others = f" ({len(lines)} more faulty row{'s' if len(lines) > 1 else ''}: {spans(lines)})" if lines else ""
         raise ValueError(f"{path}, line {int(row)}, column `{column}`: {shown} {remedy}{others}") from None
 
 
 def _numeric(text: str) -> bool:
-    try:
-        return bool(np.isfinite(float(text)))
-    except ValueError:
-        return False
+    return number(text) is not None
 
 
 def _known(text: str) -> bool:
@@ -176,6 +162,7 @@ _TEXT = pa.DataFrameSchema(
         "unit": pa.Column(str, _each(bool, "is blank; give the unit of the value")),
         "cens": pa.Column(str, _each(lambda text: text in CENSORING, f"is unknown; choose from: {', '.join(CENSORING)}")),
         "limit": _blank_or_number("is not a finite number; give the limit of the assay or leave it blank"),
+        "bound": _blank_or_number("is not a finite number; give the far end of the interval or leave it blank"),
         "sd": _blank_or_number("is not a finite number; give the standard deviation or leave it blank"),
         "n": _blank_or_number("is not a finite number; give the number of subjects or leave it blank"),
         "statistic": pa.Column(
@@ -205,13 +192,22 @@ _NUMBERS = pa.DataFrameSchema(
             "does not fit a censored reading; give its limit, above 0",
         ),
         _rows(
+            "bound",
+            lambda f: (
+                f["bound"].isna()
+                | (f["cens"] == "none")
+                | np.where(f["cens"] == "left", f["bound"] < f["limit"], f["bound"] > f["limit"])
+            ),
+            "is on the wrong side of the limit; give the far end of the interval, or leave it blank",
+        ),
+        _rows(
             "cens",
             lambda f: (f["statistic"] == "individual") | (f["cens"] == "none"),
             "does not fit the summary of a group; give the individual readings, or none",
         ),
         _rows(
             "n",
-            lambda f: (f["statistic"] == "individual") | ((f["n"] >= 2) & (f["n"] % 1 == 0)),
+            lambda f: (f["statistic"] == "individual") | ((f["n"] >= 2) & (f["n"] % 1 == 0) & (f["n"] < 1e9)),
             "does not fit the summary of a group; give the number of subjects, 2 or more",
         ),
         _rows(
@@ -221,8 +217,31 @@ _NUMBERS = pa.DataFrameSchema(
         ),
         _rows(
             "sd",
+            lambda f: (f["statistic"] != "mean") | ~(f["sd"] > 1e6 * f["value"]),
+            "is more than a million means; correct it or the mean",
+        ),
+        _rows(
+            "sd",
             lambda f: (f["statistic"] != "geometric_mean") | (f["sd"] > 1),
             "does not fit a geometric mean; give the geometric standard deviation as a factor, above 1",
         ),
     ],
+)
+
+
+def _in_range(column: str, concerned) -> pa.Check:
+    """After conversion, where a column is `concerned`, its numbers are neither 0 nor infinite."""
+    return _rows(
+        column,
+        lambda f: ~concerned(f) | ((f[column] > 0) & (f[column] < np.inf)),
+        "is out of range in the unit of the analyte; correct the number or the unit",
+    )
+
+
+_CANONICAL = pa.DataFrameSchema(
+    checks=[
+        _in_range("value", lambda f: f["cens"] == "none"),
+        _in_range("limit", lambda f: f["cens"] != "none"),
+        _in_range("sd", lambda f: f["statistic"] == "mean"),
+    ]
 )

@@ -64,7 +64,7 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
     posterior, stats = tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset()
 
     def extreme(result: xr.Dataset, pick) -> float:
-        values = np.array([float(result[name]) for name in result.data_vars])
+        values = np.concatenate([np.ravel(result[name].values) for name in result.data_vars])
         return float(pick(values)) if np.isfinite(values).all() else float("nan")
 
     groups = stats.attrs.get("superchain")

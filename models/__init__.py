@@ -7,6 +7,7 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
+from .batch import together as together  # noqa: E402
 from .dose import Doses as Doses  # noqa: E402
 from .dose import bolus as bolus  # noqa: E402
 from .dose import doses_from as doses_from  # noqa: E402
@@ -25,9 +26,12 @@ from .quantity import quantities as quantities  # noqa: E402
 from .quantity import quantity as quantity  # noqa: E402
 from .quantity import replace as replace  # noqa: E402
 from .quantity import values as values  # noqa: E402
+from .reach import Reach as Reach  # noqa: E402
+from .reach import reach as reach  # noqa: E402
 from .scenario import Scenario as Scenario  # noqa: E402
 from .scenario import Trigger as Trigger  # noqa: E402
 from .scenario import stage as stage  # noqa: E402
+from .segments import after as after  # noqa: E402
 from .simulate import Plan as Plan  # noqa: E402
 from .simulate import Sensitivity as Sensitivity  # noqa: E402
 from .simulate import Trajectory as Trajectory  # noqa: E402

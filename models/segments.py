@@ -27,8 +27,8 @@ class Segments(eqx.Module):
     """The stretches between boluses to a state, and the times where the vector field jumps.
 
     At the start of each stretch `jump` is added to the state; where doses move it is what `saltation` takes. `rate` is
-    what each infusion adds per hour to each state while it runs, from `on` to `off`. `edges` are the times at which any
-    dose starts or ends.
+    what each infusion adds per hour to each state while it runs, from `on` to `off`. `edges` are the times inside
+    a stretch at which any dose starts or ends.
     """
 
     start: Float[Array, " segment"]
@@ -51,7 +51,7 @@ def segments(scenario: Scenario, states: tuple[str, ...], end: float) -> Segment
     jump = ((time == bounds[:-1, None]) & falls) * amount @ pick
     flows = pick.any(axis=1) & (duration > 0)
     rate = (amount[flows] / duration[flows])[:, None] * pick[flows]
-    edges = np.array([t for t in doses.edges if start <= t < end])
+    edges = np.array([t for t in doses.edges if start <= t < end and t not in bounds])
     parts = (just_after(bounds[:-1]), bounds[1:], jump, time[flows], (time + duration)[flows], rate, edges)
     return Segments(*(jnp.asarray(x, float) for x in parts))
 
@@ -59,6 +59,11 @@ def segments(scenario: Scenario, states: tuple[str, ...], end: float) -> Segment
 def just_after(time: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
     """A moment later: the field just after an edge differs from the field at it, where a dose is not yet given."""
     return time + MOMENT * np.maximum(1, np.abs(time))
+
+
+def after(time: float) -> float:
+    """The first moment [h] at which a reading sees a dose given at `time`; at `time` itself it is taken before the dose."""
+    return time + 2 * MOMENT * max(1.0, abs(time))
 
 
 def solve_segments(

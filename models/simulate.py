@@ -1,6 +1,6 @@
 """Trajectories of a model under a scenario, and their sensitivities to parameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -46,16 +46,20 @@ class Sensitivity(eqx.Module):
 
 
 class Plan(eqx.Module):
-    """A scenario prepared for a model and a set of reading times: everything that parameters do not change."""
+    """A scenario prepared for a model and a set of reading times: everything that parameters do not change.
+
+    `solved` are the states that are solved; the others stay where the scenario starts them.
+    """
 
     scenario: Scenario
     times: Float[Array, " time"]
     schedule: Schedule
     moving: Schedule
+    solved: tuple[int, ...] = eqx.field(static=True)
 
 
-def plan(model: Model, scenario: Scenario, times: Float[np.ndarray, " time"]) -> Plan:
-    """Prepare to solve `model` under `scenario` at the sorted `times` [h].
+def plan(model: Model, scenario: Scenario, times: Float[np.ndarray, " time"], solved: Sequence[int] | None = None) -> Plan:
+    """Prepare to solve `model` under `scenario` at the sorted `times` [h], or those of its states that `reach` found.
 
     Raises `ValueError` if the scenario does not fit the model, or times are unsorted, not finite or before
     the scenario's start.
@@ -68,8 +72,9 @@ def plan(model: Model, scenario: Scenario, times: Float[np.ndarray, " time"]) ->
         raise ValueError(f"`times` must be finite and ascending, not {times.tolist()}")
     if times[0] < scenario.start:
         raise ValueError(f"the first time, {times[0]} h, is before the scenario's start, {scenario.start} h")
-    names = tuple(state.name for state in model.states)
-    return Plan(scenario, jnp.asarray(times), *schedules(scenario, names, times))
+    solved = tuple(range(len(model.states)) if solved is None else solved)
+    names = tuple(model.states[i].name for i in solved)
+    return Plan(scenario, jnp.asarray(times), *schedules(scenario, names, times), solved)
 
 
 def simulate(
@@ -85,11 +90,41 @@ def simulate(
 @eqx.filter_jit
 def solve(model: Model, prepared: Plan, solver: Solver) -> Trajectory:
     """The trajectory of `model` under a prepared scenario; pure, for `jit` and `vmap`."""
-    scale, doses = scales(model), prepared.scenario.doses
-    system = System(lambda t, x: model.vector_field(t, x * scale, doses) / scale)
-    x0 = prepared.scenario.initial_state(model) / scale
-    x, okay, steps = integrate(system, x0[None], prepared.schedule, scale, prepared.times, solver)
-    return Trajectory(prepared.times, x[:, 0] * scale[None], okay, steps)
+    part, doses = Part(model, prepared), prepared.scenario.doses
+    start = part.start(model)
+    system = System(lambda t, x: part.rate(model, doses, t, x))
+    x, okay, steps = integrate(system, part.take(start)[None], prepared.schedule, part.scale, prepared.times, solver)
+    return Trajectory(prepared.times, jax.vmap(lambda x: part.whole(start, x))(x[:, 0]), okay, steps)
+
+
+class Part:
+    """The solved states $x$ of a model, in units of their scale, within its whole state."""
+
+    def __init__(self, model: Model, prepared: Plan):
+        self._index, self._scenario = np.array(prepared.solved), prepared.scenario
+        self._every = len(prepared.solved) == len(model.states)
+        self.scale = scales(model)[self._index]
+
+    def start(self, model: Model) -> Float[Array, " state"]:
+        """The whole state at the scenario's start."""
+        return self._scenario.initial_state(model)
+
+    def take(self, y: Float[Array, " state"]) -> Float[Array, " solved"]:
+        """The solved states of a whole state."""
+        return (y if self._every else y[self._index]) / self.scale
+
+    def whole(self, start: Float[Array, " state"], x: Float[Array, " solved"]) -> Float[Array, " state"]:
+        """The whole state: the solved ones, and the others as they started."""
+        return x * self.scale if self._every else start.at[self._index].set(x * self.scale)
+
+    def rate(self, model: Model, doses: Doses, t: Float[Array, ""], x: Float[Array, " solved"]) -> Float[Array, " solved"]:
+        """The rate of the solved states."""
+        y = x * self.scale if self._every else self.whole(self.start(model), x)
+        return self.take(model.vector_field(t, y, doses))
+
+    def observe(self, model: Model, x: Float[Array, " solved"]) -> dict[str, Float[Array, ""]]:
+        """What an assay reads."""
+        return model.observe(x * self.scale if self._every else self.whole(self.start(model), x))
 
 
 def differentiate(
@@ -123,7 +158,8 @@ def differentiate(
     _, push = jax.linearize(lambda theta: eqx.filter(parts(theta), moves), theta)
     directions = jax.vmap(push)(jnp.eye(num))
     model, doses = both
-    scale = scales(model)
+    part = Part(model, prepared)
+    scale = part.scale
 
     def along(function, x, tangents):
         """The value of `function(model, doses, x)` and its derivatives along every parameter."""
@@ -133,10 +169,10 @@ def differentiate(
     def rows(pair):
         return jnp.concatenate([pair[0][None], pair[1]])
 
-    into = doses.entering([state.name for state in model.states]) / scale[None]
+    into = doses.entering([model.states[i].name for i in prepared.solved]) / scale[None]
 
     def rate(m, doses, t, x):
-        own = m.vector_field(t, x * scale, doses) / scale
+        own = part.rate(m, doses, t, x)
         return own if dosing is None else own + inflow(t, doses, into)
 
     leaves, structure = jax.tree.flatten(active)
@@ -150,9 +186,9 @@ def differentiate(
     if dosing is not None:
         schedule, enter = prepared.moving, saltation(partial(rate, model), doses, jax.jacfwd(dosing)(theta), into)
     rest = jnp.zeros(len(scale))
-    y0 = rows(along(lambda m, _, x: prepared.scenario.initial_state(m) / scale, rest, jnp.zeros((num, len(scale)))))
+    y0 = rows(along(lambda m, _, x: part.take(part.start(m)), rest, jnp.zeros((num, len(scale)))))
     y, okay, steps = integrate(system, y0, schedule, scale, prepared.times, solver, enter)
-    value, jacobian = jax.vmap(lambda y: along(lambda m, _, x: m.observe(x * scale), y[0], y[1:]))(y)
+    value, jacobian = jax.vmap(lambda y: along(lambda m, _, x: part.observe(m, x), y[0], y[1:]))(y)
     return Sensitivity(value, jacobian, okay if dosing is None else okay & near(dosing(theta), planned), steps)
 
 

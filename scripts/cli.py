@@ -16,6 +16,9 @@ JOBS = {
     "benchmark": "time and accuracy of solves and gradients",
 }
 
+# What has verbs instead of a configuration, and makes no run folder: a module with a function `main(argv) -> int`.
+COMMANDS = {"data": "published data sets and your own tables: list, show, fetch, check"}
+
 USAGE = """\
 usage: cytostorm <job> [overrides]
 
@@ -29,7 +32,7 @@ overrides are Hydra's:
   cytostorm fit model.k_r=0.2 sampler.num_draws=2000   any value of the configuration
   cytostorm fit --help                                 groups, options and values of a job
 
-Each job writes one folder, runs/<job>/<time>, or hydra.run.dir=FOLDER.
+Each job writes one folder, runs/<job>/<time>, or hydra.run.dir=FOLDER; `data` writes none.
 exit codes: 0 done, 2 bad input or configuration, 1 anything else"""
 
 
@@ -41,14 +44,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: list[str]) -> int:
     """Run one job and return its exit code."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE.format(jobs="\n".join(f"  {job:<10} {text}" for job, text in JOBS.items())))
+        print(USAGE.format(jobs="\n".join(f"  {job:<10} {text}" for job, text in (JOBS | COMMANDS).items())))
         return 0
     if argv[0] == "--version":
         print(importlib.metadata.version("cytostorm"))
         return 0
     job, overrides = argv[0], argv[1:]
+    if job in COMMANDS:
+        return _commanded(job, overrides)
     if job not in JOBS:
-        return _refuse(f"no job `{job}`; jobs: {', '.join(JOBS)}")
+        return _refuse(f"no job `{job}`; jobs: {', '.join(JOBS | COMMANDS)}")
     from .compose import BadConfig, check
 
     try:
@@ -56,6 +61,19 @@ def run(argv: list[str]) -> int:
     except BadConfig as error:
         return _refuse(str(error))
     return _hydra(job, overrides)
+
+
+def _commanded(command: str, argv: list[str]) -> int:
+    """Run a command that has verbs; what it cannot do with its arguments is a message with an exit code."""
+    from .compose import BadConfig
+
+    try:
+        return importlib.import_module(f".{command}", __package__).main(argv)
+    except BadConfig as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        print("\ncytostorm: interrupted", file=sys.stderr)
+        return 1
 
 
 def _hydra(job: str, overrides: list[str]) -> int:
@@ -75,8 +93,10 @@ def _hydra(job: str, overrides: list[str]) -> int:
 def _guarded(job: Callable, cfg) -> int:
     """Run a job: bad input and impossible starts are messages with an exit code, not tracebacks."""
     from .compose import BadConfig
+    from .data import place
     from .run import run_folder
 
+    place()
     folder = run_folder()
     try:
         return job(cfg, folder)

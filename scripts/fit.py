@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import pandas as pd
@@ -16,7 +17,7 @@ from rich.table import Table
 
 import cytostorm.inference as ci
 from cytostorm.inference.summary import lesson, plain, recovery
-from cytostorm.models import derivations, stage
+from cytostorm.models import Scenario, derivations, stage
 
 from . import device
 from .compose import BadConfig, blame, build
@@ -33,7 +34,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
     if truth:
         (folder / "truth.json").write_text(json.dumps(truth, indent=2) + "\n")
     count = len(problem.data)
-    console.print(f"{count} readings, {len(problem.sampled)} sampled parameters, {type(problem.model).__name__} model")
+    console.print(f"{count} readings, {problem.sites.size} sampled parameters, {about(problem)}", highlight=False)
 
     key_sample, key_predict = jax.random.split(jax.random.PRNGKey(cfg.seed))
     blocks = ci.Blocks(folder / "blocks")
@@ -48,6 +49,8 @@ def main(cfg: DictConfig, folder: Path) -> int:
     table.to_csv(folder / "summary.csv")
     readings.to_csv(folder / "fitted.csv", index=False)
     seconds["to_table"] = time.perf_counter() - clock
+    if isinstance(problem, ci.Population):
+        ci.individuals(tree).to_csv(folder / "individuals.csv", index=False)
     show(table)
     for line in lesson(table):
         console.print(line, highlight=False)
@@ -103,18 +106,67 @@ def _until_terminated(blocks: ci.Blocks) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def prepare(cfg: DictConfig) -> tuple[ci.Problem, ci.Sampler, dict[str, float]]:
+def prepare(cfg: DictConfig) -> tuple[Any, ci.Sampler, dict[str, float]]:
     """The problem, the sampler and the truth (empty unless the data are synthetic) of a configuration."""
-    model, story, solver = world(cfg)
-    data, priors = build(cfg.data), build(cfg.prior)
+    data, priors, variability = build(cfg.data), build(cfg.prior), build(cfg.variability)
     truth: dict[str, float] = {}
+    if variability:
+        return population(cfg, data, priors, variability), build(cfg.sampler), truth
+    model, story, solver = world(cfg)
     with blame():
         if isinstance(data, ci.Synthetic):
             truth = data.truth_of(model)
             data = data.draw(model, story, solver)
+        elif isinstance(data, ci.Cohort):
+            data, story = alone(data, story)
         problem = ci.Problem(model, story, data, priors, build(cfg.noise), solver)
     shown = [*problem.sampled, *derivations(problem.model)]
     return problem, build(cfg.sampler), {name: value for name, value in truth.items() if name in shown}
+
+
+def population(cfg: DictConfig, data: Any, priors: ci.Priors, variability: ci.Variability) -> ci.Population:
+    """The population of a configuration: its arms, or one for all of its trigger and treatment."""
+    arms, solver = {}, build(cfg.solver)
+    for name, arm in (cfg.arms or {"*": cfg}).items():
+        with blame():
+            model, story = stage(build(cfg.model), build(arm.trigger), build(arm.treatment))
+        arms[str(name)] = ci.Arm(model, story)
+    with blame():
+        if not isinstance(data, ci.Cohort):
+            raise ValueError(
+                "`variability` needs the readings of several subjects; use data=cohort, data=nonmem or data=published_cohort"
+            )
+        return ci.Population(arms, data, priors, variability, build(cfg.noise), solver)
+
+
+def about(problem: ci.Problem | ci.Population) -> str:
+    """Whose posterior it is, in words."""
+    if isinstance(problem, ci.Problem):
+        return f"{type(problem.model).__name__} model"
+    kinds = ", ".join(dict.fromkeys(type(arm.model).__name__ for arm in problem.arms.values()))
+    return f"{len(problem.cohort)} subjects, {kinds} model"
+
+
+def alone(cohort: ci.Cohort, story: Scenario) -> tuple[ci.Observations, Scenario]:
+    """The readings of the only subject of a cohort, and the scenario with its doses.
+
+    Raises `ValueError` for more than one subject, and for one whose story does not fit that of the trigger.
+    """
+    if len(cohort) > 1:
+        label = cohort.labels[0]
+        raise ValueError(
+            f"the table has {len(cohort)} subjects; fit one with `data.subjects=[{label}]`, or say how they differ with"
+            " `variability=`"
+        )
+    (subject,) = cohort
+    if not len(subject.data):
+        raise ValueError(f"subject {subject.label!r} has doses and no readings; choose another with `data.subjects`")
+    if subject.start > story.start or (subject.start < story.start and story.initial):
+        raise ValueError(
+            f"subject {subject.label!r} starts at {subject.start:g} h, the trigger at {story.start:g} h; count its time from"
+            " the trigger, without a reset after it, and without doses or readings before it"
+        )
+    return subject.data, Scenario(story.doses + subject.doses, story.initial, subject.start)
 
 
 def world(cfg: DictConfig) -> tuple:

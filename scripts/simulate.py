@@ -75,7 +75,11 @@ def _horizon(cfg: DictConfig, story: Scenario, data: ci.Observations | None) -> 
     asked = cfg.horizon_h or (None if cfg.synthetic else cfg.trigger.get("horizon_h"))
     if asked is None:
         source = build(cfg.data) if data is None else data
-        asked = float(max(source.times_h) if isinstance(source, ci.Synthetic) else source.time.max())
+        if isinstance(source, ci.Synthetic):
+            times = source.times_h
+        else:
+            times = [t for s in source for t in s.data.time] if isinstance(source, ci.Cohort) else source.time
+        asked = float(max(times))
     if not asked > story.start:
         raise BadConfig(f"`horizon_h` is {asked}; give a time after the start, {story.start} h")
     late = [t for t in np.asarray(story.doses.time) if t > asked]

@@ -80,10 +80,13 @@ class KnownNoise(Noise):
     def parameters(self, data: Observations) -> dict[str, Prior]:
         return {}
 
-    def log_density(self, log_f, parameters, data):
+    def describe(self, name):
+        raise ValueError(f"no parameter {name}")
+
+    def log_density(self, log_f, parameters, data, scatter=1.0):
         return Normal(log_f, 0.5).log_prob(jnp.log(data.value)) - jnp.log(data.value)
 
-    def draw(self, key, log_f, parameters, data):
+    def draw(self, key, log_f, parameters, data, scatter=1.0):
         return jnp.exp(Normal(log_f, 0.5).sample(key))
 
 

@@ -13,6 +13,7 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import matplotlib as mpl  # noqa: E402
 
+from cytostorm.inference import catalogue  # noqa: E402
 from cytostorm.models import native  # noqa: E402
 
 mpl.use("agg")
@@ -23,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 os.environ.setdefault("CYTOSTORM_CACHE", str(ROOT / ".cache"))
+os.environ["CYTOSTORM_DATA"] = str(SHARED / "data")
+catalogue.folder = SHARED / "data"
 jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
 native.folder = ROOT / ".cache" / "native"
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -141,6 +141,15 @@ def test_a_reading_at_a_dose_time_is_taken_before_the_dose():
     np.testing.assert_allclose(states, [0, 0, 5], atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["march", "tsit5"])
+@pytest.mark.parametrize("gap", [1e-11, 0.01])
+def test_boluses_that_almost_coincide_both_enter(gap, method):
+    story = Scenario(bolus("amount", 8.0, 5.0) + bolus("amount", 2.0, 5.0 + gap))
+    trajectory = simulate(Elimination(), story, np.array([0.0, 5.0 + gap, 6.0]), Solver(method))
+    assert trajectory.okay
+    np.testing.assert_allclose(trajectory.states[1:, 0], [8 * np.exp(-0.3 * gap), 10 * np.exp(-0.3)], rtol=1e-3)
+
+
 def test_doses_that_coincide_add():
     both = Scenario(bolus("amount", 2.0, 1.0) + bolus("amount", 3.0, 1.0) + infusion("amount", 4.0, 1.0, 1.0))
     model = replace(Elimination(), {"k": jnp.asarray(0.0)})

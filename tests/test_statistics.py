@@ -1,5 +1,7 @@
 """Priors, noise and problem: the densities are what they say."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpyro.infer.util import log_density, potential_energy
 from scipy import stats
+from scipy.integrate import quad
 
 from cytostorm.inference import Density, LogNormal, Prior, Priors, Problem, bundled
 from cytostorm.inference.observations import Observations
@@ -68,6 +71,23 @@ def test_a_censored_tail_is_exact_and_has_a_gradient_however_far(side, distance)
     assert np.isfinite(slope)
     if distance > 1:
         assert side * float(slope) == pytest.approx(distance, rel=0.4)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("distance", [-40.0, -2.0, 0.5, 3.0, 40.0])
+def test_an_interval_is_exact_and_has_a_gradient_however_far(side, distance):
+    """The truth is known to lie up to one standard deviation beyond the limit; the prediction is as above."""
+    data = readings([0.0, 1.0], [5.0, 5.0], cens=[side, 0], limit=[5.0, 1.0])
+    data = dataclasses.replace(data, bound=np.array([5.0 * np.exp(side * 0.5), 0.0]))
+
+    def density(shift):
+        return LogNormal().log_density(jnp.log(5.0) + jnp.full(2, shift) * 0.5, {"sigma": jnp.asarray(0.5)}, data)[0]
+
+    value, slope = jax.value_and_grad(density)(-side * distance)
+    top = np.clip(0.0, -distance - 1, -distance)  # where the density between the ends is highest
+    area = quad(lambda x: np.exp((top**2 - x**2) / 2), -distance - 1, -distance, epsabs=0)[0]
+    assert float(value) == pytest.approx(np.log(area / np.sqrt(2 * np.pi)) - top**2 / 2, rel=1e-9)
+    assert np.isfinite(slope)
 
 
 @pytest.mark.parametrize("n", [2, 9, 20])

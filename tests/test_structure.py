@@ -30,17 +30,22 @@ WHOLE = [option for option in OPTIONS if option[0] in ("experiment", "debug")]
 PAIRS = [("fit", option) for option in OPTIONS] + list(product(sorted(set(JOBS) - {"fit", "phenomena"}), WHOLE))
 
 
+TIDY = "subject,time_h,analyte,value,unit\nA,0,il6,1,pg/mL\n"
+TABLES = {"csv": TIDY, "cohort": TIDY, "nonmem": "ID,TIME,DV,DVID\nA,0,1,il6\n"}
+
+
 @pytest.mark.parametrize(("job", "option"), PAIRS, ids=lambda x: x if isinstance(x, str) else "=".join(x))
 def test_every_config_composes(job, option, tmp_path):
-    overrides = ["=".join(option)] + ([f"data.path={tmp_path}"] if option == ("data", "csv") else [])
+    overrides = ["=".join(option)] + ([f"data.path={tmp_path}"] if option[-1] in TABLES else [])
     check(job, overrides)
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o[0] not in ("device", "experiment", "debug")], ids="=".join)
-def test_every_option_builds_what_it_names(option, tmp_path):
-    if option == ("data", "csv"):
-        (tmp_path / "a.csv").write_text("subject,time_h,analyte,value,unit\nA,0,il6,1,pg/mL\n")
-    cfg = composed("fit", ["=".join(option)] + ([f"data.path={tmp_path / 'a.csv'}"] if option == ("data", "csv") else []))
+def test_every_option_builds_what_it_names(option, tmp_path, request):
+    if option in (("data", "published"), ("data", "published_cohort")):
+        request.getfixturevalue("shared")
+    (tmp_path / "a.csv").write_text(TABLES.get(option[-1], ""))
+    cfg = composed("fit", ["=".join(option)] + ([f"data.path={tmp_path / 'a.csv'}"] if option[-1] in TABLES else []))
     assert type(build(cfg[option[0]])).__module__.startswith("cytostorm.")
 
 
@@ -70,17 +75,35 @@ def test_quantities_are_written_as_real_numbers(option):
 MAY_IMPORT = {"models": set(), "inference": {"models"}, "scripts": {"models", "inference"}, "configs": set(), "data": set()}
 ORDER = [
     "analyte",
+    "cells",
+    "covariates",
     "observations",
+    "cohort",
     "table",
+    "catalogue",
+    "converters",
+    "published",
+    "form",
+    "nonmem",
+    "export",
+    "account",
+    "tidy",
+    "stories",
+    "records",
     "prior",
+    "site",
     "noise",
     "gradient",
     "problem",
     "synthetic",
+    "variability",
+    "panel",
+    "population",
     "samplers",
 ]
-ORDER += ["predictive", "posterior", "summary", "verdict", "figures", "checks", "report"]
-SAMPLERS = ["problem", "settings", "blocks", "density", "starts", "draws", "nuts", "chees", "smc", "approximation"]
+ORDER += ["predictive", "population_tree", "leave_out", "posterior", "summary", "verdict", "figures"]
+ORDER += ["population_figures", "checks", "report"]
+SAMPLERS = ["site", "settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc", "approximation"]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
 
@@ -110,7 +133,7 @@ def test_imports_point_one_way(package):
 def test_inside_inference_imports_follow_the_order():
     for folder, order in (("inference", ORDER), ("inference/samplers", SAMPLERS)):
         files = {path.stem: path for path in (ROOT / folder).glob("*.py") if path.stem != "__init__"}
-        assert set(files) == set(order) - {"samplers" if folder == "inference" else "problem"}
+        assert set(files) == set(order) - ({"samplers"} if folder == "inference" else {"site"})
         for name, path in files.items():
             for other in imports(path)[1]:
                 assert order.index(other) < order.index(name), f"{path} imports {other}"

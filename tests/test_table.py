@@ -80,8 +80,14 @@ def test_aliases_of_analytes(alias, name):
 GOOD = "A,0,il6,1,pg/mL,,,,,\n"
 BAD = {
     "missing column": ("subject,time_h,analyte,value\nA,0,il6,1\n", "column `unit` is missing; found: subject, time_h"),
-    "unknown unit": (HEADER + "A,0,il6,1,florps,,,,,\n", "line 2: unknown unit 'florps'; for il6 give pg/mL"),
-    "wrong unit": (HEADER + GOOD + "A,1,il6,1,mol/L,,,,,\n", "line 3: unit 'mol/L' does not convert to pg/mL"),
+    "unknown unit": (
+        HEADER + "A,0,il6,1,florps,,,,,\n",
+        "line 2, column `unit`: 'florps' does not fit: unknown unit",
+    ),
+    "wrong unit": (
+        HEADER + GOOD + "A,1,il6,1,mol/L,,,,,\n",
+        "line 3, column `unit`: 'mol/L' does not fit: unit 'mol/L' does",
+    ),
     "blank unit": (HEADER + "A,0,il6,1,,,,,,\n", "line 2, column `unit`: '' is blank; give the unit"),
     "unknown analyte": (
         HEADER + "A,0,IL-99,1,pg/mL,,,,,\n",
@@ -93,8 +99,14 @@ BAD = {
     "infinite": (HEADER + "A,0,il6,inf,pg/mL,,,,,\n", "'inf' is not a finite number"),
     "blank value": (HEADER + "A,0,il6,,pg/mL,,,,,\n", "is blank; give the reading"),
     "blank subject": (HEADER + ",0,il6,1,pg/mL,,,,,\n", "column `subject`: '' is blank"),
-    "duplicate": (HEADER + GOOD + GOOD, "line 3: a second il6 reading of subject 'A' at 0 h (the first is on line 2)"),
-    "unsorted": (HEADER + "A,2,il6,1,pg/mL,,,,,\nA,1,il6,1,pg/mL,,,,,\n", "line 3: time 1 h comes after a later one"),
+    "duplicate": (
+        HEADER + GOOD + GOOD,
+        "reading of subject 'A' at 0 h (the first is on line 2)",
+    ),
+    "unsorted": (
+        HEADER + "A,2,il6,1,pg/mL,,,,,\nA,1,il6,1,pg/mL,,,,,\n",
+        "column `time_h`: '1' comes after a later",
+    ),
     "negative time": (HEADER + "A,-1,il6,1,pg/mL,,,,,\n", "line 2, column `time_h`: -1 is negative"),
     "no rows": (HEADER, "has a header but no rows"),
     "blank rows only": (HEADER + "\n\n,,,,,,,,,\n", "has a header but no rows"),
@@ -134,7 +146,7 @@ def test_a_byte_order_mark_is_harmless(table):
 
 
 def test_faulty_rows_are_counted(table):
-    with pytest.raises(ValueError, match=r"line 2, .*\(2 more faulty rows\)"):
+    with pytest.raises(ValueError, match=r"line 2, .*\(2 more faulty rows: lines 3-4\)"):
         read(table(HEADER + "A,0,il6,x,pg/mL,,,,,\nA,1,il6,y,pg/mL,,,,,\nA,2,il6,z,pg/mL,,,,,\n"))
 
 

@@ -17,7 +17,7 @@ from numpyro.infer import Trace_ELBO, init_to_value
 from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.optim import Adam
 
-from ..problem import Problem
+from ..site import Program
 from .blocks import Blocks
 from .density import Density
 from .draws import Draws, Report
@@ -54,7 +54,7 @@ class Approximation(eqx.Module):
 
     def sample(
         self,
-        problem: Problem,
+        problem: Program,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,
@@ -68,6 +68,7 @@ class Approximation(eqx.Module):
         key_start, key_q, key_pick, key_order = jax.random.split(key, 4)
         begun = self.start.find(density, key_start, self.num_starts, blocks or Blocks())
         starting = time.perf_counter() - clock
+        jax.effects_barrier()
         before = density.failures[-1]
         (position, log_q), solves = self.propose(density, begun, key_q, POOL * self.num_draws)
         log_p = -np.asarray(jax.jit(jax.vmap(density.potential))(position))
@@ -77,7 +78,7 @@ class Approximation(eqx.Module):
         weights, shape = smoothed(log_p - np.asarray(log_q))
         order = jax.random.permutation(key_order, systematic(key_pick, jnp.asarray(weights), self.num_draws))
         chosen = np.asarray(order)
-        cut = lambda x: np.asarray(x)[chosen].reshape(CHAINS, -1)  # noqa: E731
+        cut = lambda x: np.asarray(x)[chosen].reshape(CHAINS, -1, *x.shape[1:])  # noqa: E731
         report(1, 1)
         return Draws(
             {name: cut(x) for name, x in density.values(position).items()},

@@ -13,7 +13,7 @@ from blackjax.mcmc import hmc
 from blackjax.mcmc.dynamic_hmc import halton_sequence
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..problem import Problem
+from ..site import Program
 from .blocks import Blocks, Interrupted
 from .density import Density
 from .draws import Draws, Report, Track, of_chains, sizes
@@ -65,7 +65,7 @@ class ChEES(eqx.Module):
 
     def sample(
         self,
-        problem: Problem,
+        problem: Program,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,
@@ -80,7 +80,7 @@ class ChEES(eqx.Module):
         superchain = np.repeat(np.arange(self.num_superchains), self.num_chains // self.num_superchains)
         metric = begun.covariance
         if metric is None:
-            metric = np.diag([prior.log_sd**2 for prior in problem.sampled.values()])
+            metric = np.diag(density.sites.spread**2)
         init, advance = self._programs(density)
         track = Track(0, slice(0, self.num_chains), density, blocks)
         first = (jnp.asarray(begun.position[superchain]), jnp.asarray(metric), key_run)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpyro.infer.util import compute_log_probs
 
-from ..problem import Problem
+from ..site import Program, Values
 
 LOWEST = -1e12  # the log-likelihood where a solve fails: zero probability that survives multiplication by zero
 BLOCK = 32  # lanes solved side by side on a processor; `make benchmark` measures it
@@ -28,15 +28,15 @@ class Point(eqx.Module):
 
 
 class Density:
-    """The posterior of a problem over positions, the logarithms of its sampled parameters in order.
+    """The posterior of a problem over positions, the unconstrained vectors of its sampled quantities.
 
     Value and gradient come from one solve. Where it fails, or anything is not finite, the density is zero with gradient
     zero, and `failures` counts it for the chain that asked (the last entry: for the stages before chains). Under `vmap`
     lanes run in blocks of `block`. `num_traces` counts how often the problem was traced: once, whatever the stages.
     """
 
-    def __init__(self, problem: Problem, num_chains: int = 0, block: int | None = None):
-        self.problem, self.names = problem, tuple(problem.sampled)
+    def __init__(self, problem: Program, num_chains: int = 0, block: int | None = None):
+        self.problem, self.sites = problem, problem.sites
         self.failures: Int[np.ndarray, " chain"] = np.zeros(num_chains + 1, int)
         self.num_traces = 0
         self._block = block or (BLOCK if jax.default_backend() == "cpu" else None)
@@ -46,13 +46,13 @@ class Density:
         self.energy = self._whole()
         self.log_likelihood = self._power()
 
-    def values(self, position: Float[Any, "*batch parameter"]) -> dict[str, Float[Array, "*batch"]]:
-        """The sampled parameters at a position."""
-        return {name: jnp.exp(position[..., i]) for i, name in enumerate(self.names)}
+    def values(self, position: Float[Any, "*batch parameter"]) -> Values:
+        """The sampled quantities at a position."""
+        return self.sites.values(position)
 
-    def positions(self, values: dict[str, Float[Array, "*batch"]]) -> Float[Array, "*batch parameter"]:
-        """The position of values of the sampled parameters."""
-        return jnp.log(jnp.stack([jnp.asarray(values[name]) for name in self.names], axis=-1))
+    def positions(self, values: Values) -> Float[Array, "*batch parameter"]:
+        """The position of values of the sampled quantities."""
+        return self.sites.positions(values)
 
     def potential(self, position: Position) -> Float[Array, ""]:
         """The energy at a position, for the stages before chains."""
@@ -63,8 +63,8 @@ class Density:
         return self._log_prior(position)
 
     def _prior(self, position: Position) -> Float[Array, ""]:
-        values, priors = self.values(position), self.problem.sampled
-        return jnp.sum(position) + sum(jnp.asarray(priors[n].distribution.log_prob(x)) for n, x in values.items())
+        found, _ = compute_log_probs(self.problem.latent, (), {}, self.values(position))
+        return sum((jnp.sum(x) for x in found.values()), self.sites.log_volume(position))
 
     def _point(self, position: Position) -> Point:
         self.num_traces += 1
@@ -72,7 +72,7 @@ class Density:
         def parts(position: Position) -> tuple[Array, Array]:
             values = self.values(position)
             found, _ = compute_log_probs(self.problem.program, (), {}, values)
-            latent = sum((found[name] for name in self.names), jnp.sum(position))
+            latent = sum((found[name] for name in values), self.sites.log_volume(position))
             return latent, sum((x for name, x in found.items() if name not in values), jnp.zeros(()))
 
         (prior, likelihood), pull = jax.vjp(parts, position)

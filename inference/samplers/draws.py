@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from ..problem import Problem
+from ..site import Program
 from .blocks import Blocks
 from .density import Density
 from .starts import Starts
@@ -41,7 +41,7 @@ class Draws(eqx.Module):
 class Sampler(Protocol):
     """What turns a problem into draws."""
 
-    def sample(self, problem: Problem, key: PRNGKeyArray, report: Report = ..., blocks: Blocks | None = None) -> Draws:
+    def sample(self, problem: Program, key: PRNGKeyArray, report: Report = ..., blocks: Blocks | None = None) -> Draws:
         """Draws of the posterior of `problem`; `report(done, total)` hears of progress.
 
         With `blocks`, what is finished is on disk, and a run that was killed continues from there: its draws are those

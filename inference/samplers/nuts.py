@@ -10,23 +10,51 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpyro.infer.hmc import hmc
 
-from ..problem import Problem
+from ..site import Program
 from .blocks import Blocks, Interrupted
 from .density import Density
 from .draws import Draws, Report, Track, of_chains, sizes
+from .metric import covariance, information
 from .settings import at_least_one, share
 from .starts import Starting
 
 CHAINS = ("threads", "vectorized")
+METRICS = ("draws", "information")
+TYPICAL = 5  # draws of a block over which the information is averaged
+
+
+class Parts:
+    """A position in the parts whose metrics are dense: all of it, or what subjects share and what is each one's own."""
+
+    def __init__(self, blocks: list[Int[np.ndarray, " entry"]]):
+        self._blocks = {f"part_{i:04d}": block for i, block in enumerate(blocks) if len(block)}
+        self._back = np.argsort(np.concatenate(list(self._blocks.values())))
+        self.names = [(name,) for name in self._blocks]
+
+    def split(self, position: Float[Array, " parameter"]) -> dict[str, Array]:
+        """The parts of a position."""
+        return {name: jnp.asarray(position)[block] for name, block in self._blocks.items()}
+
+    def joined(self, parts: dict[str, Array]) -> Float[Array, " parameter"]:
+        """The position of its parts."""
+        return jnp.concatenate([parts[name] for name in self._blocks])[self._back]
+
+    def blocks_of(self, covariance: Float[np.ndarray, "parameter parameter"], dense: bool) -> Any:
+        """The covariance within each part, or the variances."""
+        if not dense:
+            return {(name,): jnp.diag(covariance)[block] for name, block in self._blocks.items()}
+        return {(name,): jnp.asarray(covariance[np.ix_(block, block)]) for name, block in self._blocks.items()}
 
 
 class NUTS(eqx.Module):
     """The no-U-turn sampler of NumPyro (Hoffman and Gelman, J Mach Learn Res 2014;15:1593), run in blocks.
 
-    Chains run in `threads`, one compiled program for all, or `vectorized` in lock-step (for a GPU).
+    The metric is adapted by the `draws` of the warm-up, or computed from the `information` that the readings hold, at the
+    start and anew after every block of the warm-up. Chains run in `threads`, one compiled program for all, or
+    `vectorized` in lock-step (for a GPU).
     """
 
     num_warmup: int = eqx.field(default=500, static=True)
@@ -35,6 +63,7 @@ class NUTS(eqx.Module):
     target_accept: float = eqx.field(default=0.9, static=True)
     max_tree_depth: int = eqx.field(default=10, static=True)
     dense_mass: bool = eqx.field(default=True, static=True)
+    metric: str = eqx.field(default="draws", static=True)
     start: Starting = Starting()
     chains: str = eqx.field(default="threads", static=True)
     block: int = eqx.field(default=50, static=True)
@@ -42,12 +71,14 @@ class NUTS(eqx.Module):
     def __check_init__(self) -> None:
         at_least_one(self, "num_warmup", "num_draws", "num_chains", "max_tree_depth", "block")
         share(self, "target_accept")
+        if self.metric not in METRICS:
+            raise ValueError(f"`metric` is {self.metric!r}; choose from: {', '.join(METRICS)}")
         if self.chains not in CHAINS:
             raise ValueError(f"`chains` is {self.chains!r}; choose from: {', '.join(CHAINS)}")
 
     def sample(
         self,
-        problem: Problem,
+        problem: Program,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,
@@ -65,14 +96,20 @@ class NUTS(eqx.Module):
         key_start, *keys = jax.random.split(key, self.num_chains + 1)
         begun = self.start.find(density, key_start, self.num_chains, blocks)
         starting = time.perf_counter() - clock
-        init, sample = hmc(potential_fn_gen=lambda chain: lambda z: density.energy(z, chain), algo="NUTS")
+        apart = Parts(density.sites.blocks if self.metric == "draws" else [np.arange(density.sites.size)])
+        init, sample = hmc(potential_fn_gen=lambda chain: lambda z: density.energy(apart.joined(z), chain), algo="NUTS")
+        known = begun.covariance
+        if self.metric == "information":
+            known = np.asarray(jax.jit(lambda x: covariance(density, information(density, x)))(begun.position[0]))
+        metric = None if known is None else apart.blocks_of(known, self.dense_mass)
 
         def begin(key, chain, position):
             return init(
-                position,
+                apart.split(position),
                 self.num_warmup,
-                inverse_mass_matrix=None if begun.covariance is None else jnp.asarray(begun.covariance),
-                dense_mass=self.dense_mass,
+                inverse_mass_matrix=metric and dict(metric),  # NumPyro writes into what it is given
+                dense_mass=apart.names if self.dense_mass else [],  # type: ignore[arg-type]
+                adapt_mass_matrix=self.metric == "draws",
                 target_accept_prob=self.target_accept,
                 max_tree_depth=self.max_tree_depth,
                 model_args=(chain,),
@@ -82,10 +119,10 @@ class NUTS(eqx.Module):
         # The trace also tells the kernel how long the warm-up is, which it must know before it continues a chain.
         start = jax.jit(begin)
         like = jax.eval_shape(start, keys[0], jnp.array(0), begun.position[0])
-        apart = [Track(i, slice(i, i + 1), density, blocks) for i in range(self.num_chains)]
+        single = [Track(i, slice(i, i + 1), density, blocks) for i in range(self.num_chains)]
         states = [
             track.block(0, lambda i=i: start(keys[i], jnp.array(i), begun.position[i]), lambda: like)
-            for i, track in enumerate(apart)
+            for i, track in enumerate(single)
         ]
         if any(state is None for state in states):
             raise Interrupted("stopped before the first iteration")
@@ -93,14 +130,14 @@ class NUTS(eqx.Module):
             states = [jax.tree.map(lambda *x: jnp.stack(x), *states)]
             tracks = [Track(0, slice(0, self.num_chains), density, blocks)]
         else:
-            tracks = apart
-        outputs, early = self._run(self._advance(sample), tracks, states, density, report)
+            tracks = single
+        outputs, early = self._run(self._advance(sample, apart), self._retune(density), tracks, states, density, report)
         seconds = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
         stacked = np.concatenate if self.chains == "vectorized" else np.stack
         position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
         return of_chains(position, stats, self.num_warmup, early, density, begun, seconds)
 
-    def _advance(self, sample: Callable) -> Callable[[Any, Any, int], Any]:
+    def _advance(self, sample: Callable, apart: Parts) -> Callable[[Any, Any, int], Any]:
         """The compiled program that carries a chain through a block of iterations."""
 
         def run(state, chain, length: int):
@@ -115,7 +152,7 @@ class NUTS(eqx.Module):
                     "tree_depth": jnp.ceil(jnp.log2(state.num_steps + 1.0)).astype(int),
                     "diverging": state.diverging,
                 }
-                return state, (state.z, stats)
+                return state, (apart.joined(state.z), stats)
 
             return jax.lax.scan(step, state, length=length)
 
@@ -124,8 +161,28 @@ class NUTS(eqx.Module):
             return jax.jit(lambda state, _, length: jax.vmap(lambda s, c: run(s, c, length))(state, every), static_argnums=2)
         return jax.jit(run, static_argnums=2)
 
+    def _retune(self, density: Density) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """What follows on a block of the warm-up: the metric of the information at its last draws, and a new step size."""
+        if self.metric == "draws":
+            return lambda state, part: (state, part)
+
+        def one(state, positions):
+            curvature = jnp.mean(jax.lax.map(lambda x: information(density, x), positions[-TYPICAL:]), axis=0)
+            found = covariance(density, curvature)
+            root = jnp.linalg.cholesky(found[::-1, ::-1])[::-1, ::-1].T
+            inverse = jax.scipy.linalg.solve_triangular(root, jnp.eye(len(root)), lower=True)
+            adapt = state.adapt_state
+            name = next(iter(adapt.inverse_mass_matrix))
+            adapt = adapt._replace(
+                inverse_mass_matrix={name: found}, mass_matrix_sqrt={name: inverse}, mass_matrix_sqrt_inv={name: root}
+            )
+            return state._replace(adapt_state=adapt)
+
+        run = jax.jit(jax.vmap(one) if self.chains == "vectorized" else one)
+        return lambda state, part: (run(state, part[0]), part)
+
     def _run(
-        self, advance: Callable, tracks: list[Track], states: list[Any], density: Density, report: Report
+        self, advance: Callable, retune: Callable, tracks: list[Track], states: list[Any], density: Density, report: Report
     ) -> tuple[list[Any], np.ndarray]:
         """Every chain from its start to its last draw.
 
@@ -141,9 +198,10 @@ class NUTS(eqx.Module):
             parts = []
             for number, size in enumerate(warm + sizes(self.num_draws, self.block), start=1):
                 arguments = (state, jnp.array(track.index), size)
+                compute = advance if number >= len(warm) else lambda *x: retune(*advance(*x))
                 found = track.block(
                     number,
-                    lambda: advance(*arguments),
+                    lambda: compute(*arguments),
                     lambda: jax.eval_shape(lambda s, i: advance(s, i, arguments[2]), *arguments[:2]),
                 )
                 if found is None:

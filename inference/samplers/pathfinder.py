@@ -11,7 +11,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from .approximation import Approximation, Proposals
 from .density import Density
-from .starts import NEGLIGIBLE, WALL, Path, Probe, Starting, Starts, climb, scales, spread
+from .starts import NEGLIGIBLE, WALL, Path, Probe, Starting, Starts, climb, spread
 
 
 class Normal(NamedTuple):
@@ -46,7 +46,7 @@ class Pathfinder(Approximation):
     def propose(self, density: Density, begun: Starts, key: PRNGKeyArray, num: int) -> tuple[Proposals, int]:
         """Draws of the best approximation of each path, as a mixture of equal parts."""
         key_bound, key_draw = jax.random.split(key)
-        probe, scale = Probe(density), scales(density)
+        probe, scale = Probe(density), density.sites.spread
         noise = np.asarray(jax.random.normal(key_bound, (self.num_elbo, len(scale))))
         best = [_best(probe, path, scale, noise) for path in climb(probe, begun.position)]
         highest = max(bound for bound, _ in best)

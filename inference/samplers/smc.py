@@ -12,7 +12,7 @@ from blackjax.smc import adaptive_tempered, resampling
 from blackjax.smc.tempered import TemperedSMCState
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ..problem import Problem
+from ..site import Program
 from .blocks import Blocks, Interrupted
 from .density import Density
 from .draws import Draws, Report, Track
@@ -54,7 +54,7 @@ class SMC(eqx.Module):
 
     def sample(
         self,
-        problem: Problem,
+        problem: Program,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,

@@ -72,7 +72,8 @@ class Probe:
         self.num_solves, self._lock = 0, threading.Lock()
         self._density, self._before = density, int(density.failures[-1])
         slope = jax.value_and_grad(density.potential)
-        self._energy, self._slope, self._slopes = jax.jit(jax.vmap(density.potential)), jax.jit(slope), jax.jit(jax.vmap(slope))
+        self._energy = jax.jit(jax.vmap(density.potential))
+        self._slope, self._slopes = jax.jit(slope), jax.jit(jax.vmap(slope))
 
     @property
     def num_failed(self) -> int:
@@ -139,8 +140,7 @@ class Starting(eqx.Module):
 
     def _find(self, density: Density, key: PRNGKeyArray, num_chains: int) -> Starts:
         key_prior, key_chain = jax.random.split(key)
-        probe = Probe(density)
-        middle = density.positions({n: jnp.asarray(p.median) for n, p in density.problem.sampled.items()})
+        probe, middle = Probe(density), jnp.asarray(density.sites.centre)
         drawn = jnp.concatenate([middle[None], density.positions(density.problem.draw(key_prior, self.num_screened))])
         energy = probe.energy(drawn)
         solved = np.isfinite(energy)
@@ -159,7 +159,7 @@ class Starting(eqx.Module):
             if self.method == "median" and solved[0]:
                 chosen = np.zeros(num_chains, int)
             return without_climbs(drawn[chosen], *counts)
-        scale = scales(density)
+        scale = density.sites.spread
         # Half of the climbs start at the best draws and half anywhere: the best may all lie in one basin.
         half = order[: -(-self.num_climbs // 2)]
         rest = [i for i in np.flatnonzero(solved) if i not in half][: self.num_climbs - len(half)]
@@ -177,11 +177,6 @@ class Starting(eqx.Module):
             position = _around(probe, key_chain, position, spreads[turn])
         climbs = np.stack([energy[begin], after], axis=1)
         return Starts(position, climbs, mode, modes, spreads, weight, *counts, probe.num_failed, probe.num_solves)
-
-
-def scales(density: Density) -> Float[np.ndarray, " parameter"]:
-    """The prior's standard deviation of each parameter's logarithm."""
-    return np.array([prior.log_sd for prior in density.problem.sampled.values()])
 
 
 def climb(probe: Probe, begin: Float[np.ndarray, "climb parameter"]) -> list[Path]:

@@ -1,0 +1,206 @@
+"""The posterior of a population: subjects of one or more studies, alike but not the same."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from numpyro.handlers import seed, substitute
+
+from cytostorm.models import Solver, quantities, replace
+
+from .cohort import Cohort, Subject
+from .gradient import with_jacobian
+from .noise import LogNormal, Noise
+from .observations import Observations, joined
+from .panel import Arm, Panel, panel
+from .prior import Prior, Priors
+from .problem import Reading
+from .site import Sites, Values, positive
+from .variability import Variability
+
+
+class Population(eqx.Module):
+    r"""A posterior over the parameters of a population and of every subject in it.
+
+    `priors` are those of the population's medians. Subjects differ by `variability`; parameters that it does not name
+    are the same in all. A subject whose readings are the mean of $n$ lies closer to the median by $1/\sqrt n$, and so
+    do its readings to their predictions.
+
+    Arms are named by subjects: `subject.arm`, or the study where that is blank. An arm called `*` is for all others.
+
+    Raises `ValueError` for a subject without an arm, an effect on a parameter without a prior, a covariate that a subject
+    lacks, and what `Panel` refuses.
+    """
+
+    arms: Mapping[str, Arm]
+    cohort: Cohort
+    priors: Priors
+    variability: Variability
+    noise: Noise
+    solver: Solver
+    data: Observations
+    owner: Int[np.ndarray, " obs"]
+    panels: tuple[Panel, ...]
+    explained: dict[str, tuple[Any, ...]]
+    weight: Float[np.ndarray, " subject"]
+    scatter: Float[np.ndarray, " obs"]
+    scales: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    scaled: Float[np.ndarray, "obs scale"]
+
+    def __init__(
+        self,
+        arms: Mapping[str, Arm],
+        cohort: Cohort,
+        priors: Priors,
+        variability: Variability,
+        noise: Noise | None = None,
+        solver: Solver | None = None,
+    ):
+        self.arms, self.cohort, self.priors, self.variability = arms, cohort, priors, variability
+        self.noise, self.solver = noise or LogNormal(per_analyte=True), solver or Solver()
+        for arm in arms.values():
+            replace(arm.model, dict.fromkeys(priors, 1.0))
+        for name in [*variability.effects, *(covariate.parameter for covariate in variability.covariates)]:
+            if name not in list(priors):
+                raise ValueError(f"`{name}` differs between subjects but has no prior; its median needs one")
+        every = joined([subject.data for subject in cohort])
+        size = np.maximum(every.n, 1)
+        self.scatter = 1 / np.sqrt(size)
+        self.data = dataclasses.replace(every, n=np.zeros_like(every.n))
+        owner = self.owner = np.array([cohort.labels.index(label) for label in every.subject])
+        self.weight = np.array([1 / np.sqrt(size[owner == i].max(initial=1)) for i in range(len(cohort))])
+        self.panels = self._panels(owner)
+        self.explained = {c.name: (c, self._along(c)) for c in variability.covariates}
+        study = [cohort.subjects[i].study for i in owner]
+        pairs = list(zip(study, every.analyte, strict=True))
+        self.scales = tuple(p for p in dict.fromkeys(pairs) if variability.assay is not None and p[0] != cohort.studies[0])
+        self.scaled = np.array([[pair == scale for scale in self.scales] for pair in pairs], float).reshape(len(pairs), -1)
+
+    def _panels(self, owner: np.ndarray) -> tuple[Panel, ...]:
+        groups: dict[tuple[str, float], list[int]] = {}
+        for i, subject in enumerate(self.cohort):
+            groups.setdefault((self._arm(subject), subject.start), []).append(i)
+        middle = {name: self.priors[name].median for name in self.priors}
+        return tuple(
+            panel(
+                self.arms[name],
+                [self.cohort.subjects[i] for i in members],
+                members,
+                [np.flatnonzero(owner == i).tolist() for i in members],
+                list(self.priors),
+                middle,
+                self.solver,
+            )
+            for (name, _), members in groups.items()
+        )
+
+    def _arm(self, subject: Subject) -> str:
+        name = next((n for n in (subject.arm, subject.study, "*") if n in self.arms), None)
+        if name is None:
+            raise ValueError(
+                f"subject {subject.label!r} of study {subject.study!r} has no arm; arms: {', '.join(self.arms)}"
+                " (`*` is for all others)"
+            )
+        return name
+
+    def arm(self, subject: Subject) -> Arm:
+        """What happens to a subject."""
+        return self.arms[self._arm(subject)]
+
+    def _along(self, covariate: Any) -> Float[np.ndarray, " subject"]:
+        return covariate.along(np.array([s.covariate(covariate.covariate, np.zeros(1))[0] for s in self.cohort]))
+
+    @property
+    def sampled(self) -> dict[str, Prior]:
+        """Every sampled scalar with a log-normal prior: the population's medians and the noise."""
+        return {name: self.priors[name] for name in self.priors} | self.noise.parameters(self.data)
+
+    @property
+    def sites(self) -> Sites:
+        """Everything that is sampled."""
+        found = {name: positive(prior) for name, prior in self.sampled.items()}
+        if self.scales:
+            assert self.variability.assay is not None
+            found["assay"] = positive(self.variability.assay, (len(self.scales),))
+        medians = {name: self.priors[name].median for name in self.priors}
+        return Sites(found | self.variability.sites(len(self.cohort), medians), len(self.cohort))
+
+    def latent(self) -> Values:
+        """The NumPyro program of everything but the readings."""
+        values: Values = {n: jnp.asarray(numpyro.sample(n, prior.distribution)) for n, prior in self.sampled.items()}
+        if self.scales:
+            assert self.variability.assay is not None
+            shape = self.variability.assay.distribution.expand([len(self.scales)]).to_event(1)
+            values["assay"] = jnp.asarray(numpyro.sample("assay", shape))
+        values |= self.variability.coefficients()
+        return values | self.variability.program(self.centre(values), self.weight)
+
+    def draw(self, key: PRNGKeyArray, num: int) -> Values:
+        """`num` draws of everything that is sampled from its prior."""
+        return jax.vmap(lambda key: seed(self.latent, key)())(jax.random.split(key, num))  # type: ignore[return-value]
+
+    def renewed(self, values: Values, key: PRNGKeyArray) -> Values:
+        """The same population with new subjects in the place of those who were studied."""
+        kept = {name: x for name, x in values.items() if name != "z" and not name.startswith("log_")}
+        return seed(substitute(self.latent, kept), key)()  # type: ignore[return-value]
+
+    def centre(self, values: Values) -> dict[str, Float[Array, " subject"]]:
+        """The log-parameters of a typical subject with the covariates of each."""
+        found = {name: jnp.broadcast_to(jnp.log(values[name]), len(self.cohort)) for name in self.priors}
+        for name, (covariate, along) in self.explained.items():
+            found[covariate.parameter] = found[covariate.parameter] + values.get(name, covariate.coefficient) * along
+        return found
+
+    def individual(self, values: Values) -> Float[Array, "subject parameter"]:
+        """The log-parameters of every subject."""
+        centre = self.centre(values)
+        theirs = self.variability.subjects(values, centre, self.weight)
+        found = centre | dict(zip(self.variability.effects, theirs, strict=True))
+        return jnp.stack([found[name] for name in self.priors], axis=1)
+
+    def predict(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
+        """The log-prediction of every reading and which subjects could be solved; differentiable in reverse mode."""
+        theta = self.individual(values)
+        parts = [with_jacobian(p.linearize, p.owner)(theta[np.array(p.members)]) for p in self.panels]
+        return self._gather(values, parts)
+
+    def read(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
+        """What `predict` returns, without derivatives."""
+        return self.read_at(values, self.individual(values))
+
+    def read_at(
+        self, values: Values, theta: Float[Array, "subject parameter"]
+    ) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
+        """What `read` returns where the subjects have these log-parameters."""
+        return self._gather(values, [p.read(theta[np.array(p.members)]) for p in self.panels])
+
+    def _gather(self, values: Values, parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+        """Predictions and success in the order of the cohort, on the scale of each assay."""
+        rows = np.argsort([row for p in self.panels for row in p.rows])
+        members = np.argsort([i for p in self.panels for i in p.members])
+        log_f = jnp.concatenate([x for x, _ in parts])[rows]
+        if self.scales:
+            log_f += self.scaled @ jnp.log(values["assay"])
+        return log_f, jnp.concatenate([okay for _, okay in parts])[members]
+
+    def program(self) -> None:
+        """The NumPyro program. Where a subject cannot be solved, probability and gradient are zero."""
+        values = self.latent()
+        log_f, okay = self.predict(values)
+        numpyro.factor("solved", jnp.where(jnp.all(okay), 0.0, -jnp.inf))
+        numpyro.deterministic("okay", okay)
+        with numpyro.plate("obs_id", len(self.data)):
+            reading = Reading(self.noise, log_f, values, self.data, self.scatter)
+            numpyro.sample("y", reading, obs=jnp.asarray(self.data.value))
+
+    def describe(self) -> dict[str, dict[str, str]]:
+        """Symbol, unit and meaning of every sampled scalar."""
+        known = quantities(next(iter(self.arms.values())).model)
+        text = {n: {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning} for n, q in known.items()}
+        return {name: text[name] if name in text else self.noise.describe(name) for name in self.sampled}

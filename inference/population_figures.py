@@ -1,0 +1,114 @@
+"""Figures of a population: visual predictive check, every subject's fit, and how far subjects are drawn to the median."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from .analyte import LABELS, UNITS
+from .figures import BLUE, GREY, INK, ORANGE, plain_ticks, readings, styled
+from .observations import Observations
+
+PERCENTILES = (10, 50, 90)
+BINS = 12  # times are gathered in so many bins, where there are more
+NUM_SHOWN = 40  # subjects in one figure
+
+
+def bins(times: np.ndarray) -> np.ndarray:
+    """The bin of every time: one for each distinct time, or quantiles of them where they are many."""
+    distinct = np.unique(times)
+    if len(distinct) <= BINS:
+        return np.searchsorted(distinct, times)
+    edges = np.unique(np.quantile(times, np.linspace(0, 1, BINS + 1)))
+    return np.clip(np.searchsorted(edges, times, side="right") - 1, 0, len(edges) - 2)
+
+
+def vpc(tree: xr.DataTree, data: Observations) -> Figure:
+    """Visual predictive check: percentiles of the readings of a study over those of cohorts drawn from the population.
+
+    A censored reading counts at its limit, and so do replicates beyond it (Bergstrand, Hooker, Wallin and Karlsson, AAPS J
+    2011;13:143).
+    """
+    drawn_anew, curves = tree["population_predictive"].to_dataset(), tree["predictions"].to_dataset()
+    replicates = drawn_anew["y"].values.reshape(-1, len(data))[drawn_anew["okay"].values.ravel()]
+    low, high = np.where(data.cens < 0, data.limit, 0.0), np.where(data.cens > 0, data.limit, np.inf)
+    replicates = np.clip(replicates, low, high)
+    studies = dict(zip(curves["subject"].values, curves["study"].values, strict=True))
+    study = np.array([studies[subject] for subject in data.subject])
+    panels = list(dict.fromkeys(zip(study, data.analyte, strict=True)))
+    columns = len(dict.fromkeys(data.analyte))
+    rows = -(-len(panels) // columns)
+    with styled():
+        figure, axes = plt.subplots(rows, columns, figsize=(4.1 * columns, 3.3 * rows), squeeze=False)
+        for ax in axes.flat[len(panels) :]:
+            ax.remove()
+        for ax, (name, analyte) in zip(axes.flat, panels, strict=False):
+            which = np.flatnonzero((study == name) & (np.array(data.analyte) == analyte))
+            group = bins(data.time[which])
+            centre = np.array([np.median(data.time[which][group == g]) for g in np.unique(group)])
+            seen, drawn = [], []
+            for g in np.unique(group):
+                inside = which[group == g]
+                seen.append(np.percentile(data.value[inside], PERCENTILES))
+                drawn.append(np.percentile(replicates[:, inside], PERCENTILES, axis=1))
+            seen, drawn = np.array(seen), np.array(drawn)  # bin, percentile (, replicate)
+            for i, (percentile, color) in enumerate(zip(PERCENTILES, (GREY, BLUE, GREY), strict=True)):
+                band = np.percentile(drawn[:, i], [5, 95], axis=1)
+                label = "median" if percentile == 50 else "10 and 90 %" if i == 0 else None
+                ax.fill_between(centre, *band, color=color, alpha=0.3, lw=0, label=label and f"{label}, predicted")
+                style = "-" if percentile == 50 else "--"
+                ax.plot(centre, seen[:, i], style, marker="o", ms=3, color=INK, lw=1.1, label=label and f"{label}, read")
+            ax.set(yscale="log", xlabel="time [h]", ylabel=f"{LABELS[analyte]} [{UNITS[analyte]}]")
+            ax.set_title(str(name), fontsize=9)
+        axes.flat[0].legend(fontsize=7.5)
+    return figure
+
+
+def individuals(tree: xr.DataTree, data: Observations, analyte: str) -> Figure:
+    """Every subject's readings of an analyte with the 90 % band of its own curve."""
+    curves = tree["predictions"].to_dataset()
+    subjects = [s for s in curves["subject"].values if any(np.array(data.subject)[np.array(data.analyte) == analyte] == s)]
+    subjects = subjects[:NUM_SHOWN]
+    columns = min(7, len(subjects))
+    rows = -(-len(subjects) // columns)
+    owner = np.array(data.subject)
+    with styled():
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(1.75 * columns + 0.5, 1.5 * rows + 0.6), sharex=False, sharey=True, squeeze=False
+        )
+        for ax in axes.flat[len(subjects) :]:
+            ax.remove()
+        for ax, subject in zip(axes.flat, subjects, strict=False):
+            own = curves.sel(subject=subject)
+            low, middle, high = np.nanquantile(own[analyte].values, [0.05, 0.5, 0.95], axis=0)
+            ax.fill_between(own["time"], low, high, color=BLUE, alpha=0.3, lw=0)
+            ax.plot(own["time"], middle, color=BLUE, lw=1.2)
+            readings(ax, data, (owner == subject) & (np.array(data.analyte) == analyte))
+            ax.set_yscale("log")
+            ax.set_title(subject, fontsize=8)
+            ax.tick_params(labelsize=7)
+        span = data.value[np.array(data.analyte) == analyte]
+        plain_ticks(axes[0, 0].yaxis, span.max() / span.min())
+        figure.supxlabel("time [h]", fontsize=9)
+        figure.supylabel(f"{LABELS[analyte]} [{UNITS[analyte]}]", fontsize=9)
+    return figure
+
+
+def spread(table: pd.DataFrame, pulled: pd.Series) -> Figure:
+    """The spread of every parameter between subjects, prior and posterior, and how far subjects are drawn to the median."""
+    rows = table.loc[[f"omega[{name}]" for name in pulled.index]]
+    at = np.arange(len(rows))[::-1]
+    with styled():
+        figure, ax = plt.subplots(figsize=(6.8, 0.36 * len(rows) + 1.2))
+        ax.hlines(at, rows["prior_q5"], rows["prior_q95"], color=GREY, alpha=0.4, lw=7, label="prior 90 %")
+        ax.hlines(at, rows["q5"], rows["q95"], color=BLUE, lw=2.5, label="posterior 90 %")
+        ax.plot(rows["median"], at, "o", ms=5, color=BLUE, mec="white")
+        for y, share in zip(at, pulled, strict=True):
+            ax.text(1.02, y, f"{share:.0%}", transform=ax.get_yaxis_transform(), va="center", fontsize=8.5, color=ORANGE)
+        ax.text(1.02, 1.0, "shrinkage", transform=ax.transAxes, va="bottom", fontsize=8.5, color=ORANGE)
+        ax.set_yticks(at, pulled.index)
+        ax.set(xscale="log", xlabel="standard deviation of the logarithm between subjects")
+        plain_ticks(ax.xaxis, float(rows["prior_q95"].max() / rows["prior_q5"].min()))
+        ax.legend(fontsize=8.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return figure

@@ -1,0 +1,230 @@
+"""The posterior of a population as one labelled tree: its medians, every subject, and subjects still to come."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import arviz_base as azb
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from cytostorm.models import Model, Plan, derivations, replace, together
+
+from .analyte import UNITS
+from .population import Population
+from .samplers import Draws
+from .site import Values
+
+BATCH = 25  # draws that are predicted side by side
+NUM_PRIOR = 1000
+NUM_REPLICATES = 1000  # draws for which new subjects are drawn
+NUM_CURVES = 200
+NUM_TIMES = 80
+
+
+class Reads(eqx.Module):
+    """Of one draw: whether all could be solved, log-likelihood and replicates of the readings, and the same of others.
+
+    `renewed` are readings of new subjects, drawn from the population, in the place of those who were studied.
+    """
+
+    okay: Bool[Array, "*draw"]
+    log_likelihood: Float[Array, "*draw obs"]
+    replicated: Float[Array, "*draw obs"]
+    new_okay: Bool[Array, "*draw"]
+    renewed: Float[Array, "*draw obs"]
+
+
+def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) -> xr.DataTree:
+    """The draws of a population with everything that belongs to them.
+
+    Groups as in `assemble`, and `population_predictive`: readings of new subjects drawn from the population, one for each
+    subject of the cohort under its doses and at its times. `posterior` holds the population's medians by name, `omega`
+    by effect, `correlation` by pair, factors of assays, and every subject's parameters as `subject_NAME`. `predictions`
+    holds curves of every subject by arm, on a grid of `time` that ends with the arm's last reading.
+    """
+    key_prior, key_y = jax.random.split(key)
+    names = list(problem.priors)
+    shape = np.asarray(draws.values[names[0]]).shape
+    flat = {name: np.asarray(x).reshape(-1, *np.shape(x)[2:]) for name, x in draws.values.items()}
+    thin = np.unique(np.linspace(0, len(flat[names[0]]) - 1, min(NUM_REPLICATES, shape[0] * shape[1])).astype(int))
+    reads = _by_batch(lambda values, key: _read(problem, values, key), flat, key_y)
+    theta = jax.jit(jax.vmap(problem.individual))({name: jnp.asarray(x) for name, x in flat.items()})
+    by_chain = lambda x: np.asarray(x).reshape(*shape, *np.shape(x)[1:])  # noqa: E731
+    before = {name: np.asarray(x) for name, x in problem.draw(key_prior, NUM_PRIOR).items()}
+    coords = _coordinates(problem)
+    tree = azb.from_dict(
+        {
+            "posterior": _named(problem, {n: np.asarray(x) for n, x in draws.values.items()})
+            | {f"subject_{n}": by_chain(np.exp(theta[:, :, names.index(n)])) for n in problem.variability.effects}
+            | {n: by_chain(x) for n, x in _derived(problem, flat).items()},
+            "sample_stats": draws.stats,
+            "log_likelihood": {"y": by_chain(reads.log_likelihood)},
+            "posterior_predictive": {"y": by_chain(reads.replicated)},
+            "population_predictive": {
+                "y": np.asarray(reads.renewed)[thin][None],
+                "okay": np.asarray(reads.new_okay)[thin][None],
+            },
+            "prior": _named(problem, {n: x[None] for n, x in before.items()})
+            | {n: x[None] for n, x in _derived(problem, before).items()},
+            "observed_data": {"y": problem.data.value},
+            "constant_data": {
+                "cens": problem.data.cens,
+                "limit": np.where(problem.data.cens == 0, np.nan, problem.data.limit),
+                "scatter": problem.scatter,
+            },
+        },
+        coords=coords,
+        dims=_dimensions(problem),
+    )
+    for group in ("log_likelihood", "posterior_predictive", "population_predictive", "observed_data", "constant_data"):
+        tree[group] = tree[group].to_dataset().assign_coords(_of_readings(problem))
+    tree["predictions"] = _curves(problem, {n: x[thin] for n, x in flat.items()})
+    tree["sample_stats"].attrs |= {"failed_share": [float(x) for x in draws.failed_share], **draws.facts}
+    _describe(tree, problem)
+    return tree
+
+
+def _by_batch(function: Any, values: dict[str, np.ndarray], key: PRNGKeyArray) -> Any:
+    """A function of one draw and a key over all draws, in batches of equal size."""
+    num = len(next(iter(values.values())))
+    spare = -num % BATCH
+    keys = jax.random.split(key, num + spare)
+    run = jax.jit(jax.vmap(function))
+    parts = []
+    for begin in range(0, num + spare, BATCH):
+        index = np.minimum(np.arange(begin, begin + BATCH), num - 1)
+        parts.append(jax.device_get(run({n: jnp.asarray(x[index]) for n, x in values.items()}, keys[begin : begin + BATCH])))
+    return jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
+
+
+def _read(problem: Population, values: Values, key: Array) -> Reads:
+    """The readings of one draw, of those who were studied and of new subjects."""
+    key_y, key_subjects, key_new = jax.random.split(key, 3)
+    log_f, okay = problem.read(values)
+    fresh = problem.renewed(values, key_subjects)
+    new_f, new_okay = problem.read(fresh)
+    noise, data, scatter = problem.noise, problem.data, problem.scatter
+    return Reads(
+        jnp.all(okay),
+        noise.log_density(log_f, values, data, scatter),
+        noise.draw(key_y, log_f, values, data, scatter),
+        jnp.all(new_okay),
+        noise.draw(key_new, new_f, values, data, scatter),
+    )
+
+
+def _derived(problem: Population, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the first arm's model computes of the population's medians."""
+    model = next(iter(problem.arms.values())).model
+
+    def one(medians: Values) -> dict[str, Array]:
+        typical: Model = replace(model, medians)
+        return {name: getattr(typical, name) for name in derivations(typical)}
+
+    found = jax.jit(jax.vmap(one))({name: jnp.asarray(values[name]) for name in problem.priors})
+    return {name: np.asarray(x) for name, x in found.items()}
+
+
+def _named(problem: Population, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The sampled quantities, with correlations in the place of their root."""
+    found = {name: x for name, x in values.items() if name != "root"}
+    if "root" in values:
+        full = values["root"] @ np.swapaxes(values["root"], -1, -2)
+        found["correlation"] = full[(..., *np.tril_indices(full.shape[-1], -1))]
+    return found
+
+
+def _coordinates(problem: Population) -> dict[str, Any]:
+    effects = list(problem.variability.effects)
+    pairs = [f"{effects[i]}~{effects[j]}" for i, j in zip(*np.tril_indices(len(effects), -1), strict=True)]
+    return {
+        "effect": effects,
+        "pair": pairs,
+        "subject": problem.cohort.labels,
+        "scale": [f"{study}:{analyte}" for study, analyte in problem.scales],
+        "plain": [name for name, effect in problem.variability.effects.items() if not effect.centred],
+        "obs_id": np.array(problem.data.labels),
+    }
+
+
+def _dimensions(problem: Population) -> dict[str, list[str]]:
+    found = {name: ["obs_id"] for name in ("y", "cens", "limit", "scatter")}
+    found |= {f"{kind}_{name}": ["subject"] for name in problem.variability.effects for kind in ("subject", "log")}
+    return found | {"omega": ["effect"], "correlation": ["pair"], "assay": ["scale"], "z": ["plain", "subject"]}
+
+
+def _of_readings(problem: Population) -> dict[str, Any]:
+    data = problem.data
+    return {
+        "subject": ("obs_id", np.array(data.subject)),
+        "analyte": ("obs_id", np.array(data.analyte)),
+        "time": ("obs_id", data.time, {"units": "h"}),
+    }
+
+
+def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:
+    """Curves of every subject for some draws: by analyte, over draw, subject and point, with the time of every point."""
+    index = np.unique(np.linspace(0, len(values[next(iter(values))]) - 1, NUM_CURVES).astype(int))
+    chosen = {name: x[index] for name, x in values.items()}
+    analytes = list(dict.fromkeys(problem.data.analyte))
+    curves = {a: np.full((len(index), len(problem.cohort), NUM_TIMES), np.nan) for a in analytes}
+    times = np.zeros((len(problem.cohort), NUM_TIMES))
+    for part, grid, prepared in _grids(problem):
+        members = np.array(part.members)
+        times[members] = grid
+
+        def one(values: Values, key: Array, part=part, prepared=prepared, members=members):
+            found, _ = part.curves(problem.individual(values)[members], prepared)
+            return {a: found[a] for a in analytes}
+
+        found = _by_batch(one, chosen, jax.random.PRNGKey(0))
+        for a in analytes:
+            curves[a][:, members] = found[a]
+    return xr.Dataset(
+        {a: (("sample", "subject", "point"), x, {"units": UNITS[a]}) for a, x in curves.items()},
+        coords={
+            "subject": problem.cohort.labels,
+            "study": ("subject", [subject.study for subject in problem.cohort]),
+            "time": (("subject", "point"), times, {"units": "h"}),
+        },
+    )
+
+
+def _grids(problem: Population) -> Iterator[tuple[Any, np.ndarray, Plan]]:
+    for part in problem.panels:
+        subjects = [problem.cohort.subjects[i] for i in part.members]
+        end = max(float(s.data.time.max()) for s in subjects)
+        grid = np.linspace(subjects[0].start, end, NUM_TIMES)
+        arm = problem.arm(subjects[0])
+        stories = [dataclasses.replace(arm.scenario, doses=arm.scenario.doses + s.doses, start=s.start) for s in subjects]
+        yield part, grid, together(part.model, stories, [grid] * len(subjects), part.within.moving)
+
+
+def _describe(tree: xr.DataTree, problem: Population) -> None:
+    """Write symbol, unit, meaning and prior of every variable into its attributes."""
+    known = problem.describe()
+    text: dict[str, dict[str, Any]] = {n: dict(d) for n, d in known.items()}
+    for name, prior in problem.sampled.items():
+        text[name] |= {"prior_median": prior.median, "prior_fold": prior.fold, "prior_log_sd": prior.log_sd}
+    for name, q in derivations(next(iter(problem.arms.values())).model).items():
+        text[name] = {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning}
+    text["omega"] = {"symbol": r"\omega", "unit": "1", "meaning": "SD of the logarithm of a parameter between subjects"}
+    text["correlation"] = {"symbol": r"\rho", "unit": "1", "meaning": "correlation of two parameters between subjects"}
+    text["assay"] = {"symbol": "c", "unit": "1", "meaning": "factor between what an assay of a study reads and the first's"}
+    for covariate in problem.variability.covariates:
+        text[covariate.name] = {
+            "symbol": r"\beta",
+            "unit": "1",
+            "meaning": f"what {covariate.covariate} explains of {covariate.parameter}",
+        }
+    for name in problem.variability.effects:
+        text[f"subject_{name}"] = {**known[name], "meaning": f"{known[name]['meaning']}, of each subject"}
+    for group in ("posterior", "prior"):
+        for name, attributes in text.items():
+            if name in tree[group].data_vars:
+                tree[group][name].attrs.update({"units": attributes["unit"]} | attributes)

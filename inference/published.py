@@ -1,0 +1,117 @@
+"""The readings of published data sets: their tables brought to the tidy format, as one patient or as a cohort."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import catalogue
+from .analyte import canonical
+from .catalogue import Entry, File
+from .cells import cells, parsed
+from .cohort import Cohort, Subject
+from .converters import COLUMNS, convert
+from .observations import Observations, observations
+from .table import checked, select
+
+logger = logging.getLogger(__name__)
+
+
+def published(
+    name: str,
+    analytes: Sequence[str] | None = None,
+    subjects: Sequence[str] | None = None,
+    from_h: float = 0.0,
+    keep_suspect: bool = True,
+) -> Observations:
+    """The readings of a data set of the catalogue, or those of some analytes and subjects.
+
+    Values that the source imputed are left out, and so are readings before `from_h` [h], counted from the event that
+    the data set is timed by; suspect values are kept unless `keep_suspect` is false. What is left out is counted in the
+    log. A censored reading enters by its limit.
+
+    Raises `ValueError` for an unknown name, analyte or subject, for files that cannot be had or are not those of the
+    catalogue, and for a negative `from_h`: a scenario starts at 0 h.
+    """
+    if from_h < 0:
+        raise ValueError(f"`from_h` is {from_h:g}; a scenario starts at 0 h: give 0 or later")
+    frame, path = _rows(catalogue.entry(name), analytes, subjects, from_h, keep_suspect)
+    return observations(checked(frame, path))
+
+
+def published_cohort(
+    name: str,
+    analytes: Sequence[str] | None = None,
+    subjects: Sequence[str] | None = None,
+    from_h: float = 0.0,
+    keep_suspect: bool = True,
+) -> Cohort:
+    """The subjects of a data set of the catalogue: the readings of `published`, by subject.
+
+    The arm of each is `name`; its study is that of the table, and its covariates are what the data set knows of its
+    patients. No doses are given: amounts belong to the scenario. With a negative `from_h` a subject that was read before
+    the event starts at its first reading. Raises what `published` raises, but for that.
+    """
+    entry = catalogue.entry(name)
+    frame, path = _rows(entry, analytes, subjects, from_h, keep_suspect)
+    known = _covariates(entry)
+
+    def subject(label: str, rows: pd.DataFrame) -> Subject:
+        data = observations(rows)
+        study, start = str(frame.at[rows.index[0], "study"]), min(0.0, float(data.time[0]))
+        return Subject(label, study, data, covariates=known.get(label, {}), arm=name, start=start)
+
+    people = checked(frame, path, early=True).groupby("subject", sort=False)
+    return Cohort(tuple(subject(str(label), rows) for label, rows in people))
+
+
+def table(entry: Entry) -> tuple[pd.DataFrame, Path]:
+    """The cells of the readings of a data set, as published or converted, and the file they come from.
+
+    The index is the line number in the table. Raises `ValueError` if the file cannot be had or is another.
+    """
+    file, path = _file(entry, "readings")
+    table = parsed(convert(file, path), path) if file.converter else cells(path, ",".join(COLUMNS))
+    return table.frame(), path
+
+
+def _file(entry: Entry, content: str) -> tuple[File, Path]:
+    file = next(file for file in entry.files if file.content == content)
+    return file, catalogue.fetch(entry, file)
+
+
+def _rows(
+    entry: Entry, analytes: Sequence[str] | None, subjects: Sequence[str] | None, from_h: float, keep_suspect: bool
+) -> tuple[pd.DataFrame, Path]:
+    """The rows to use, in the columns of a tidy table, and the file they come from."""
+    if np.isnan(from_h):
+        raise ValueError("`from_h` is nan; give the hour from which readings are used")
+    frame, path = table(entry)
+    frame = frame.rename(columns={"lloq_or_uloq": "limit"}).assign(analyte=frame["analyte"].map(canonical))
+    frame = select(frame, analytes, subjects, path)
+    left_out = {
+        "imputed by the source": lambda rows: rows["statistic"] == "individual_imputed",
+        "suspect": lambda rows: (rows["statistic"] == "individual_suspect") & (not keep_suspect),
+        f"before {from_h:g} h": lambda rows: rows["time_h"].astype(float) < from_h,
+    }
+    total = len(frame)
+    for why, test in left_out.items():
+        gone = test(frame).to_numpy(bool)
+        if gone.any():
+            logger.warning("%s: %d of %d readings left out, %s", entry.name, np.count_nonzero(gone), total, why)
+        frame = frame.loc[~gone]
+    if frame.empty:
+        raise ValueError(f"{entry.name}: no readings are left from {from_h:g} h on; choose others or an earlier `from_h`")
+    return frame.replace({"statistic": {"individual_suspect": "individual"}}), path
+
+
+def _covariates(entry: Entry) -> dict[str, dict[str, float]]:
+    """What the data set knows of each patient, by subject; blanks are left out."""
+    if not any(file.content == "patients" for file in entry.files):
+        return {}
+    _, path = _file(entry, "patients")
+    frame = cells(path, "subject").frame().set_index("subject")
+    rows = frame.to_dict("index")
+    return {str(label): {str(k): float(v) for k, v in row.items() if v != ""} for label, row in rows.items()}

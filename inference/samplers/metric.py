@@ -1,0 +1,54 @@
+r"""A metric from what the readings tell: no draws are needed to know how wide a posterior is along each direction.
+
+Where readings have log-predictions $f(x)$ at a position $x$ and the information $w_i$ about each (the curvature of its
+log-density), the posterior's curvature is about
+
+$$M(x) = J^\top \mathrm{diag}(w)\, J + P, \qquad J = \partial f / \partial x,$$
+
+with the curvature $P$ of the prior and of the noise: Fisher's information, as in Girolami and Calderhead (J R Stat Soc B
+2011;73:123), but held fixed along a trajectory. A population of many subjects has too many directions for a metric from
+draws, and strong ties between what its subjects share and what is each one's own.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .density import Density, Position
+
+FLOOR = 0.1  # of the prior's curvature along a direction: below it is noise, or a prior that is not concave there
+
+type Square = Float[Array, "parameter parameter"]
+
+
+def information(density: Density, position: Position) -> Square:
+    """$M$ at a position."""
+    problem, data = density.problem, density.problem.data
+
+    def predicted(x: Array) -> Array:
+        return problem.predict(density.values(x))[0]
+
+    log_f, pull = jax.vjp(predicted, position)
+    (jacobian,) = jax.vmap(pull)(jnp.eye(len(log_f)))
+
+    def likelihood(log_f: Array, x: Array, value: Array) -> Array:
+        read = problem.noise.log_density(log_f, density.values(x), data.reading(value), problem.scatter)
+        return jnp.sum(read)
+
+    # The information of a reading does not depend on where it fell; that of a censored one is taken as it is.
+    typical = jnp.where(data.cens == 0, jnp.exp(log_f), data.value)
+    slope = jax.grad(lambda f: likelihood(f, position, typical))
+    weight = -jax.jvp(slope, (log_f,), (jnp.ones_like(log_f),))[1]
+    told = jnp.diag(
+        jnp.maximum(-jnp.diag(jax.hessian(lambda x: likelihood(log_f, x, jnp.asarray(data.value)))(position)), 0)
+    )
+    prior = -jax.hessian(density.log_prior)(position)
+    return (jacobian * jnp.maximum(weight, 0)[:, None]).T @ jacobian + told + prior
+
+
+def covariance(density: Density, curvature: Square) -> Square:
+    """The inverse of a curvature that may be too flat, or not convex, along some directions."""
+    spread = jnp.asarray(density.sites.spread)
+    scaled = spread[:, None] * (curvature + curvature.T) / 2 * spread
+    values, vectors = jnp.linalg.eigh(jnp.where(jnp.all(jnp.isfinite(scaled)), scaled, jnp.eye(len(spread))))
+    return spread[:, None] * (vectors / jnp.maximum(values, FLOOR)) @ vectors.T * spread
