@@ -14,3 +14,4 @@ from .smc import SMC as SMC
 from .starts import NoStart as NoStart
 from .starts import Starting as Starting
 from .starts import Starts as Starts
+from .starts import Stuck as Stuck

@@ -61,7 +61,8 @@ class SMC(eqx.Module):
     ) -> Draws:
         """Sample the posterior of `problem`; `report(done, total)` hears of progress in per cent of each run.
 
-        Raises what `NUTS.sample` raises. `facts` holds `log_evidence` over all runs, and its standard error.
+        Raises `Stuck` if a run does not reach the posterior, `Interrupted` if `blocks.stop` was set. `facts` holds
+        `log_evidence` over all runs, and its standard error.
         """
         clock = time.perf_counter()
         blocks = blocks or Blocks()
