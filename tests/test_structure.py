@@ -103,7 +103,20 @@ ORDER = [
 ]
 ORDER += ["predictive", "population_tree", "leave_out", "posterior", "summary", "verdict", "figures"]
 ORDER += ["population_figures", "checks", "report"]
-SAMPLERS = ["site", "settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc", "approximation", "pathfinder"]
+SAMPLERS = [
+    "site",
+    "settings",
+    "blocks",
+    "density",
+    "starts",
+    "draws",
+    "metric",
+    "nuts",
+    "chees",
+    "smc",
+    "approximation",
+    "pathfinder",
+]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
 

@@ -156,11 +156,12 @@ class SVI(Approximation):
         """Draws of the fitted normal distribution."""
         key_fit, key_draw = jax.random.split(key)
         mode, root = jnp.asarray(begun.modes[0]), jnp.linalg.cholesky(jnp.asarray(begun.spreads[0]))
+        ceiling = begun.climbs[:, 1].min() + WALL
 
         def program() -> None:
             # In units of the curvature at the mode, so that one rate of learning serves every parameter.
             z = numpyro.sample("z", dist.ImproperUniform(dist.constraints.real_vector, (), mode.shape))
-            numpyro.factor("density", -jnp.minimum(density.potential(mode + root @ z), WALL))
+            numpyro.factor("density", -jnp.minimum(density.potential(mode + root @ z), ceiling))
 
         guide = AutoMultivariateNormal(
             program, init_loc_fn=init_to_value(values={"z": jnp.zeros_like(mode)}), init_scale=0.5

@@ -65,7 +65,7 @@ def _best(probe: Probe, path: Path, scale: np.ndarray, noise: np.ndarray) -> tup
     tried = [Normal(end, np.linalg.cholesky(spread(probe, end, scale)))]
     # Most distributions of a path's beginning lie far off, which one solve at the mean shows.
     tried += [n for n in along(path, scale) if probe.energy(n.mean[None])[0] < path.energy[-1] + NEGLIGIBLE]
-    bounds = [bound(probe, normal, noise) for normal in tried]
+    bounds = [bound(probe, normal, noise, path.energy[-1] + WALL) for normal in tried]
     highest = int(np.argmax(bounds))
     return bounds[highest], tried[highest]
 
@@ -76,18 +76,20 @@ def along(path: Path, scale: Float[np.ndarray, " parameter"]) -> list[Normal]:
     $H$ is the BFGS update of the inverse curvature, from the prior's; a secant along which the energy curves by less
     than a tenth of what the prior's does is noise or an edge, and is left out.
     """
-    inverse, found = np.diag(scale**2), []
+    root, found = np.diag(scale), []
     for i in range(1, len(path.position)):
         s, z = path.position[i] - path.position[i - 1], path.slope[i] - path.slope[i - 1]
         if s @ z > 0.1 * np.sum((s / scale) ** 2):
             turn = np.eye(len(s)) - np.outer(s, z) / (s @ z)
-            inverse = turn @ inverse @ turn.T + np.outer(s, s) / (s @ z)
-            found.append(Normal(path.position[i] - inverse @ path.slope[i], np.linalg.cholesky(inverse)))
+            # The root of the update, turn H turn' + ss'/(s'z), without forming what rounding could make indefinite.
+            root = np.linalg.qr(np.column_stack([turn @ root, s / np.sqrt(s @ z)]).T, mode="r").T
+            root = root * np.where(np.diag(root) < 0, -1, 1)
+            found.append(Normal(path.position[i] - root @ (root.T @ path.slope[i]), root))
     return found
 
 
-def bound(probe: Probe, normal: Normal, noise: Float[np.ndarray, "draw parameter"]) -> float:
-    """The evidence bound of a normal distribution: the mean of $\\log p/q$ over its draws, a failed solve at `WALL`."""
-    energy = np.minimum(probe.energy(normal.mean + noise @ normal.root.T), WALL)
+def bound(probe: Probe, normal: Normal, noise: Float[np.ndarray, "draw parameter"], ceiling: float) -> float:
+    """The evidence bound of a normal distribution: the mean of $\\log p/q$ over its draws, energies up to a ceiling."""
+    energy = np.minimum(probe.energy(normal.mean + noise @ normal.root.T), ceiling)
     log_q = -0.5 * np.sum(noise**2, axis=1) - np.sum(np.log(np.diag(normal.root)))
     return float(np.mean(-energy - log_q))

@@ -17,7 +17,7 @@ from .density import Density
 from .settings import at_least_one
 
 METHODS = ("screened", "random", "median", "map", "laplace")
-WALL = 1e4  # energy where no solve succeeds: high, but low enough for a line search to interpolate
+WALL = 1e4  # how far above a start the energy lies where no solve succeeds: a line search can still interpolate
 STEP = 1e-3  # of the differences of gradients that give the curvature, in the logarithm of a parameter
 BARRIER = 2.0  # two ends of climbs are two modes if the energy between them rises by this above both
 NEGLIGIBLE = 15.0  # a mode that lies this much above the best holds no mass worth a chain
@@ -92,11 +92,11 @@ class Probe:
         return np.asarray(self._slopes(jnp.asarray(position))[1])
 
     def slope(self, position: Float[np.ndarray, " parameter"]) -> tuple[float, Float[np.ndarray, " parameter"]]:
-        """Energy and gradient at one position; `WALL` and zero where the solve fails."""
+        """Energy and gradient at one position; infinite and zero where the solve fails."""
         with self._lock:
             self.num_solves += 1
         value, gradient = jax.device_get(self._slope(position))
-        return (float(value), gradient) if np.isfinite(value) else (WALL, np.zeros_like(position))
+        return float(value), gradient
 
 
 class Path(NamedTuple):
@@ -182,20 +182,22 @@ class Starting(eqx.Module):
 def climb(probe: Probe, begin: Float[np.ndarray, "climb parameter"]) -> list[Path]:
     """The path of L-BFGS from each point to a local maximum of the density."""
 
-    def one(start: np.ndarray) -> Path:
-        seen: dict[bytes, tuple[float, np.ndarray]] = {}
-        steps = [start]
+    def one(start: np.ndarray, first: tuple[float, np.ndarray]) -> Path:
+        seen, steps = {start.tobytes(): first}, [start]
 
         def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
-            seen[x.tobytes()] = found = probe.slope(x)
-            return found
+            if x.tobytes() not in seen:
+                value, gradient = probe.slope(x)
+                seen[x.tobytes()] = min(value, first[0] + WALL), gradient
+            return seen[x.tobytes()]
 
         minimize(objective, start, jac=True, method="L-BFGS-B", callback=lambda x: steps.append(x.copy()))
         energy, slope = zip(*(seen[x.tobytes()] for x in steps), strict=True)
         return Path(np.stack(steps), np.array(energy), np.stack(slope))
 
+    begun = [probe.slope(start) for start in begin]  # in turn: the first compiles for all
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(one, begin))
+        return list(pool.map(one, begin, begun))
 
 
 def spread(probe: Probe, mode: Float[np.ndarray, " parameter"], scale: Float[np.ndarray, " parameter"]) -> np.ndarray:
