@@ -89,7 +89,8 @@ class LogNormal(Noise):
         sigma = self._sigma(parameters, data) * scatter
         log_y, log_limit = jnp.log(data.value), jnp.log(data.limit)
         read = self._single(log_f, sigma).log_prob(log_y) - log_y
-        near = -data.cens * (log_limit - log_f) / sigma
+        # Away from zero where nothing is censored: there the tail of Student's t has no derivative by its formula.
+        near = jnp.where(data.cens == 0, -1.0, -data.cens * (log_limit - log_f) / sigma)
         tail = self._log_cdf(near)
         if data.bound is not None:
             closed = (data.cens != 0) & (data.bound > 0) & np.isfinite(data.bound)

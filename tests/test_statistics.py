@@ -224,3 +224,41 @@ def test_readings_at_one_time_share_one_solve():
     assert problem.prepared.times.size == 2
     log_f, _ = problem.predict({"w": jnp.asarray(2.0)})
     np.testing.assert_allclose(log_f, np.log(2.0) * np.ones(3))
+
+
+@given(st.floats(-2, 2), st.floats(0.1, 2), st.sampled_from([-1, 0, 1]))
+def test_heavy_tails_are_students_and_have_a_slope_everywhere(log_f, sigma, cens):
+    data = readings([0.0], [2.0], cens=[cens], limit=[2.0])
+    noise = LogNormal(nu=4.0)
+    density = lambda f: noise.log_density(f, {"sigma": jnp.array(sigma)}, data)[0]  # noqa: E731
+    exact = stats.t(4, log_f, sigma)
+    x = np.log(2.0)
+    expected = {-1: exact.logcdf(x), 0: exact.logpdf(x) - x, 1: exact.logsf(x)}[cens]
+    assert np.isclose(density(jnp.array([log_f])), expected, rtol=1e-9, atol=1e-12)
+    assert np.all(np.isfinite(jax.jacfwd(jax.grad(density))(jnp.array([log_f]))))
+
+
+class Broken(LogNormal):
+    """Noise whose density is finite and whose slope is not."""
+
+    def log_density(self, log_f, parameters, data, scatter=1.0):
+        return super().log_density(log_f, parameters, data, scatter) + jnp.sqrt(jnp.abs(log_f - log_f))
+
+
+def test_a_slope_that_is_not_finite_makes_the_density_zero_and_is_counted():
+    problem = Problem(Level(), Scenario(), readings([0.0], [1.5]), Priors(w={"median": 1.0, "fold": 5}), Broken())
+    density = Density(problem)
+    value, slope = jax.value_and_grad(density.potential)(jnp.zeros(2))
+    jax.effects_barrier()
+    assert value == np.inf
+    assert np.all(slope == 0)
+    assert density.failures[-1] == 1
+
+
+def test_each_analyte_may_have_a_scatter_of_its_own():
+    data = dataclasses.replace(readings([0.0, 0.0], [2.0, 2.0]), analyte=("il6", "tnf"))
+    noise = LogNormal(per_analyte=True)
+    assert list(noise.parameters(data)) == ["sigma_il6", "sigma_tnf"]
+    found = noise.log_density(jnp.zeros(2), {"sigma_il6": jnp.array(0.2), "sigma_tnf": jnp.array(0.5)}, data)
+    exact = [stats.norm(0, s).logpdf(np.log(2.0)) - np.log(2.0) for s in (0.2, 0.5)]
+    assert np.allclose(found, exact)

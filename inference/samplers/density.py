@@ -88,7 +88,7 @@ class Density:
         okay = jnp.all(jnp.array(finite))
         return Point(
             jnp.where(jnp.isfinite(prior), prior, -jnp.inf),
-            jnp.where(jnp.isfinite(prior + likelihood), likelihood, LOWEST),
+            jnp.where(okay, likelihood, LOWEST),
             jnp.where(okay, slope_prior, 0.0),
             jnp.where(okay, slope_likelihood, 0.0),
         )
