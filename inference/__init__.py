@@ -38,6 +38,7 @@ from .samplers import NoStart as NoStart
 from .samplers import Sampler as Sampler
 from .samplers import Starting as Starting
 from .samplers import Starts as Starts
+from .samplers import Stuck as Stuck
 from .summary import fitted as fitted
 from .summary import individuals as individuals
 from .summary import shrinkage as shrinkage

@@ -21,6 +21,7 @@ class Verdict(BaseModel):
     num_divergences: int | None
     bfmi_min: float | None
     pareto_k: float | None = None
+    weights_ess: float | None = None
     num_solves: int
     num_failed_solves: int
     failed_share_max: float = 0.0
@@ -48,6 +49,8 @@ class Verdict(BaseModel):
             facts.append(f"E-BFMI >= {self.bfmi_min:.2f}")
         if self.pareto_k is not None:
             facts.append(f"Pareto k {self.pareto_k:.2f}")
+        if self.weights_ess is not None:
+            facts.append(f"weights worth {self.weights_ess:.0f} draws")
         facts.append(f"{self.num_failed_solves} of {self.num_solves} solves failed and were rejected")
         return ", ".join(facts)
 
@@ -71,7 +74,8 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
     tail = extreme(azs.ess(posterior, method="tail"), np.min)
     bfmi = float(np.min(azs.bfmi(stats["energy"].values))) if "energy" in stats else None
     divergences = int(np.sum(stats["diverging"].values)) if "diverging" in stats else None
-    shape = stats.attrs.get("pareto_k")
+    shape, worth = stats.attrs.get("pareto_k"), stats.attrs.get("weights_ess")
+    taken = posterior.sizes["chain"] * posterior.sizes["draw"]
     share = float(np.max(stats.attrs.get("failed_share", 0.0)))
     # Each check is written so that a value that is not a number fails it.
     checks = [
@@ -86,6 +90,11 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
         (
             shape is None or shape <= PARETO_K,
             f"Pareto k {shape or 0:.2f} is above {PARETO_K}: the approximation misses the posterior; use sampler=nuts",
+        ),
+        (
+            worth is None or worth >= taken,
+            f"the weights are worth {worth or 0:.0f} draws, fewer than the {taken} taken:"
+            " the approximation misses a part of the posterior; use sampler=nuts",
         ),
         (
             num_failed_solves <= FAILED * num_solves,
@@ -105,6 +114,7 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
         num_divergences=divergences,
         bfmi_min=bfmi,
         pareto_k=shape,
+        weights_ess=worth,
         num_solves=num_solves,
         num_failed_solves=num_failed_solves,
         failed_share_max=share,

@@ -114,11 +114,11 @@ def _guarded(job: Callable, cfg) -> int:
         print("\ncytostorm: interrupted; the run folder has no manifest.json and is not finished", file=sys.stderr)
         return 1
     except RuntimeError as error:
-        from cytostorm.inference import Interrupted, NoStart
+        from cytostorm.inference import Interrupted, Stuck
 
         if isinstance(error, Interrupted):
             error = f"{error}; the same command with hydra.run.dir={folder} continues"
-        elif not isinstance(error, NoStart):
+        elif not isinstance(error, Stuck):
             traceback.print_exc()
         print(f"cytostorm: {error}", file=sys.stderr)
         return 1

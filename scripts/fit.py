@@ -92,7 +92,7 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
         num_solves=draws.num_solves,
         num_failed_solves=draws.num_failed,
         num_screened=draws.starts.num_screened,
-        num_screened_failed=draws.starts.num_failed,
+        num_screened_failed=draws.starts.num_unsolved,
         facts=draws.facts,
         modes=[round(float(x), 4) for x in draws.starts.weight],
         verdict=verdict,

@@ -56,6 +56,22 @@ def shared():
 
 
 @pytest.fixture(scope="session")
+def conjugate():
+    """A problem whose posterior has a closed form."""
+    from posteriors import conjugate
+
+    return conjugate()
+
+
+@pytest.fixture(scope="session")
+def explosive():
+    """A problem of which many solves fail."""
+    from posteriors import explosive
+
+    return explosive()
+
+
+@pytest.fixture(scope="session")
 def quick_run(tmp_path_factory, request):
     """One short fit of the shipped data through the command line, shared by many tests: its run folder."""
     from cytostorm.scripts.cli import run

@@ -168,6 +168,19 @@ def test_a_chain_that_fails_too_often_fails_the_verdict():
     assert any("after warm-up 6.0% of the solves of one chain failed" in text for text in verdict.reasons)
 
 
+def test_weights_that_are_worth_less_than_the_draws_fail_the_verdict():
+    tree = make(GOOD)
+    taken = tree["posterior"].sizes["chain"] * tree["posterior"].sizes["draw"]
+    tree["sample_stats"].attrs |= {"pareto_k": 0.6, "weights_ess": taken - 1.0}
+    verdict = judge(tree, 100_000, 60)
+    assert verdict.reasons == [
+        f"the weights are worth {taken - 1} draws, fewer than the {taken} taken:"
+        " the approximation misses a part of the posterior; use sampler=nuts"
+    ]
+    tree["sample_stats"].attrs["weights_ess"] = float(taken)
+    assert judge(tree, 100_000, 60)
+
+
 def test_the_summary_tells_what_was_learned(table):
     assert table.loc["t_u", "contraction"] > 0.8
     assert table.loc["t_u", "taught"] == "well"

@@ -10,10 +10,9 @@ import time
 import jax
 import numpy as np
 import pytest
-from catalogue import Blowup, KnownNoise, readings
+from posteriors import continued
 
-from cytostorm.inference import NUTS, Blocks, Interrupted, Priors, Problem, Starting, load
-from cytostorm.models import Scenario, Solver
+from cytostorm.inference import NUTS, Blocks, Starting, load
 from cytostorm.scripts.cli import run
 
 KEY = jax.random.PRNGKey(3)
@@ -21,16 +20,9 @@ SAMPLER = NUTS(num_warmup=60, num_draws=60, num_chains=2, start=Starting(num_scr
 
 
 @pytest.fixture(scope="module")
-def problem():
+def whole(explosive):
     """Some of its solves fail, so that the counts of failures must survive as well."""
-    data = readings([0.0, 9.0], [0.9, 0.9])
-    priors = Priors(w={"median": 1.0, "fold": 3})
-    return Problem(Blowup(), Scenario(), data, priors, KnownNoise(), Solver(max_steps=200))
-
-
-@pytest.fixture(scope="module")
-def whole(problem):
-    return SAMPLER.sample(problem, KEY)
+    return SAMPLER.sample(explosive, KEY)
 
 
 def same(one, other):
@@ -64,31 +56,23 @@ def test_a_block_is_read_as_it_was_written_and_a_damaged_one_is_not(tmp_path):
     assert not (tmp_path / "b").exists()
 
 
-def test_what_is_lost_or_damaged_is_sampled_again_to_the_bit(problem, whole, tmp_path):
+def test_what_is_lost_or_damaged_is_sampled_again_to_the_bit(explosive, whole, tmp_path):
     assert whole.num_failed > 0
-    same(whole, SAMPLER.sample(problem, KEY, blocks=Blocks(tmp_path / "b")))
+    same(whole, SAMPLER.sample(explosive, KEY, blocks=Blocks(tmp_path / "b")))
     files = sorted((tmp_path / "b").glob("*.block"))
     assert len(files) == 1 + 2 * 7
     for path in files[3:7]:
         path.unlink()
     files[-1].write_bytes(b"damaged")
-    same(whole, SAMPLER.sample(problem, KEY, blocks=Blocks(tmp_path / "b")))
+    same(whole, SAMPLER.sample(explosive, KEY, blocks=Blocks(tmp_path / "b")))
     files[0].unlink()  # even the start
-    same(whole, SAMPLER.sample(problem, KEY, blocks=Blocks(tmp_path / "b")))
+    same(whole, SAMPLER.sample(explosive, KEY, blocks=Blocks(tmp_path / "b")))
 
 
 @pytest.mark.parametrize("chains", ["threads", "vectorized"])
-def test_an_interrupted_run_continues_to_the_bit(problem, tmp_path, chains):
+def test_an_interrupted_run_continues_to_the_bit(explosive, tmp_path, chains):
     sampler = NUTS(num_warmup=60, num_draws=60, num_chains=2, start=Starting(num_screened=32), block=20, chains=chains)
-    expected = sampler.sample(problem, KEY)
-    blocks = Blocks(tmp_path / "b")
-
-    def stop_halfway(done, total):
-        blocks.stop = done >= total / 2
-
-    with pytest.raises(Interrupted, match="stopped after"):
-        sampler.sample(problem, KEY, stop_halfway, blocks)
-    same(expected, sampler.sample(problem, KEY, blocks=Blocks(tmp_path / "b")))
+    same(sampler.sample(explosive, KEY), continued(sampler, explosive, KEY, tmp_path / "b"))
 
 
 def test_a_folder_in_use_or_of_another_configuration_is_refused(tmp_path, capsys):

@@ -1,13 +1,15 @@
 """Every sampler on one log-density: closed forms, two modes, evidence, resumption, what a fit says of each."""
 
 import json
+import threading
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from catalogue import KnownNoise, Level, readings
+from catalogue import readings
+from posteriors import VALUES, WIDE, closed_form, continued
 from scipy import stats
 
 from cytostorm.inference import (
@@ -17,7 +19,6 @@ from cytostorm.inference import (
     Blocks,
     ChEES,
     Density,
-    Interrupted,
     Laplace,
     LogNormal,
     Pathfinder,
@@ -28,12 +29,11 @@ from cytostorm.inference import (
     infer,
     load,
 )
+from cytostorm.inference.samplers.density import LOWEST
 from cytostorm.models import Minimal, Scenario, Solver, bolus
 from cytostorm.scripts.cli import run
 
 KEY = jax.random.PRNGKey(11)
-VALUES = [1.3, 2.2, 0.9, 1.8]
-WIDE = Priors(w={"median": 1.0, "fold": 5})
 FEW = {"num_screened": 32, "num_climbs": 4}
 SAMPLERS = {
     "nuts": NUTS(num_warmup=150, num_draws=300, num_chains=2, start=Starting("laplace", **FEW)),
@@ -45,17 +45,10 @@ SAMPLERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def conjugate():
-    return Problem(Level(), Scenario(), readings([0.0, 1.0, 2.0, 3.0], VALUES), WIDE, KnownNoise())
-
-
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_reproduces_a_closed_form(name, conjugate):
     draws = SAMPLERS[name].sample(conjugate, KEY)
-    variance = WIDE["w"].log_sd ** 2
-    precision = 1 / variance + len(VALUES) / 0.25
-    mean, sd = np.log(VALUES).sum() / 0.25 / precision, precision**-0.5
+    mean, sd = closed_form()
     log_w = np.log(draws.values["w"])
     assert abs(log_w.mean() - mean) < 0.25 * sd
     assert abs(log_w.std() / sd - 1) < 0.15
@@ -64,30 +57,46 @@ def test_every_sampler_reproduces_a_closed_form(name, conjugate):
     if "pareto_k" in draws.facts:
         assert draws.facts["pareto_k"] < 0.7
     if "log_evidence" in draws.facts:
-        normal = stats.multivariate_normal(np.zeros(4), 0.25 * np.eye(4) + variance)
+        normal = stats.multivariate_normal(np.zeros(4), 0.25 * np.eye(4) + WIDE["w"].log_sd ** 2)
         exact = normal.logpdf(np.log(VALUES)) - np.log(VALUES).sum()
         assert draws.facts["log_evidence"] == pytest.approx(exact, abs=0.2)
 
 
 @pytest.mark.parametrize("name", ["nuts", "chees", "smc"])
 def test_every_sampler_continues_to_the_bit(name, conjugate, tmp_path):
-    sampler = SAMPLERS[name]
-    expected = sampler.sample(conjugate, KEY)
-    blocks = Blocks(tmp_path / "b")
-
-    def stop_halfway(done, total):
-        blocks.stop = done >= total / 2
-
-    with pytest.raises(Interrupted, match="stopped"):
-        sampler.sample(conjugate, KEY, stop_halfway, blocks)
-    found = sampler.sample(conjugate, KEY, blocks=Blocks(tmp_path / "b"))
+    expected = SAMPLERS[name].sample(conjugate, KEY)
+    found = continued(SAMPLERS[name], conjugate, KEY, tmp_path / "b")
     np.testing.assert_array_equal(expected.values["w"], found.values["w"])
     np.testing.assert_array_equal(expected.starts.position, found.starts.position)
     assert expected.facts == found.facts
     assert expected.num_solves == found.num_solves
 
 
-@pytest.mark.parametrize("name", ["nuts", "chees", "laplace", "svi"])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_solve_and_every_failure_is_counted(name, explosive, monkeypatch):
+    """Of all stages: screening, climbs, curvatures, bounds, warm-up, draws."""
+    solved, failed, lock, plain = [0], [0], threading.Lock(), Density._count
+
+    def noted(likelihood):
+        with lock:
+            solved[0] += likelihood.size
+            failed[0] += int(np.sum(likelihood <= LOWEST))
+
+    def count(self, chain, likelihood):
+        plain(self, chain, likelihood)
+        jax.debug.callback(noted, likelihood)
+
+    monkeypatch.setattr(Density, "_count", count)
+    draws = SAMPLERS[name].sample(explosive, KEY)
+    jax.effects_barrier()
+    assert draws.num_solves == solved[0]
+    assert draws.num_failed == failed[0]
+    assert np.all((draws.failed_share > 0) & (draws.failed_share < 1))
+    assert np.all(draws.values["w"] < 1.2)
+    assert np.all(np.isfinite(draws.stats["lp"]))
+
+
+@pytest.mark.parametrize("name", ["nuts", "chees", "laplace", "pathfinder", "svi"])
 def test_the_problem_is_traced_once_for_all_stages(name, conjugate, monkeypatch):
     made = []
     plain = Density.__init__
@@ -157,8 +166,18 @@ def test_a_fit_by_any_sampler_is_a_whole_run(name, tmp_path, capsys):
         assert tree["starts"].to_dataset().sizes["climb"] > 1
     if name == "laplace":
         assert not manifest["passed"]  # the posterior of the default fit is no normal distribution, and that is said
-        assert any("Pareto k" in reason for reason in manifest["verdict"]["reasons"])
+        assert any("the approximation misses" in reason for reason in manifest["verdict"]["reasons"])
     assert pd.read_csv(folder / "summary.csv")["median"].notna().all()
+
+
+def test_a_run_that_does_not_reach_the_posterior_says_what_to_change(tmp_path, capsys):
+    small = ["num_particles=64", "num_runs=2", "num_moves=2", "max_temperatures=2"]
+    given = [f"sampler.{item}" for item in small]
+    assert run(["fit", "sampler=smc", *given, f"hydra.run.dir={tmp_path / 'run'}"]) == 1
+    said = capsys.readouterr().err
+    assert "run 1 of SMC came as far as temperature 0.0" in said
+    assert "raise `sampler.num_particles` or `sampler.max_temperatures`" in said
+    assert "Traceback" not in said
 
 
 def test_a_key_and_a_problem_are_enough(conjugate):
@@ -172,9 +191,9 @@ def test_a_key_and_a_problem_are_enough(conjugate):
     [
         (lambda: ChEES(num_chains=20, num_superchains=16), "`num_chains` is 20; give 2 or more times `num_superchains`"),
         (lambda: SMC(target_ess=1.5), "`target_ess` is 1.5; give a number between 0 and 1"),
-        (lambda: Laplace(num_draws=10), "`num_draws` is 10; give a multiple of 4"),
-        (lambda: Laplace(start=Starting("median")), "Laplace's method needs modes"),
-        (lambda: Starting("zero"), "`start.method` is 'zero'; choose from: screened, median, map, laplace"),
+        (lambda: SMC(max_temperatures=0), "`max_temperatures` is 0; give 1 or more"),
+        (lambda: Laplace(num_draws=10), "`num_draws` is 10; give a multiple of 4, 8 or more"),
+        (lambda: Starting("zero"), "`start.method` is 'zero'; choose from: screened, random, median, map, laplace"),
     ],
 )
 def test_impossible_settings_are_refused(make, message):

@@ -105,7 +105,7 @@ ORDER = [
 ORDER += ["predictive", "population_tree", "leave_out", "npde", "posterior", "summary", "verdict", "figures"]
 ORDER += ["population_figures", "checks", "report"]
 SAMPLERS = ["keys", "site", "settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc"]
-SAMPLERS += ["approximation"]
+SAMPLERS += ["approximation", "pathfinder"]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
 

@@ -12,16 +12,17 @@ from .nuts import NUTS as NUTS
 from .starts import NoStart as NoStart
 from .starts import Starting as Starting
 from .starts import Starts as Starts
+from .starts import Stuck as Stuck
 
 if TYPE_CHECKING:
     from .approximation import SVI as SVI
     from .approximation import Laplace as Laplace
-    from .approximation import Pathfinder as Pathfinder
     from .chees import ChEES as ChEES
+    from .pathfinder import Pathfinder as Pathfinder
     from .smc import SMC as SMC
 
 # What imports BlackJAX or NumPyro's guides is imported when it is first named: the default fit needs neither.
-LATE = {"ChEES": "chees", "Laplace": "approximation", "Pathfinder": "approximation", "SMC": "smc", "SVI": "approximation"}
+LATE = {"ChEES": "chees", "Laplace": "approximation", "Pathfinder": "pathfinder", "SMC": "smc", "SVI": "approximation"}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,10 +19,10 @@ type Report = Callable[[int, int], None]
 class Draws(eqx.Module):
     """Draws of every sampled parameter, statistics of every draw, and counts over the whole run.
 
-    `stats` and `warmup_stats` follow ArviZ's names. `num_solves` counts the solves of the whole run and `num_failed`
-    those among them that failed and were rejected; `failed_share` is their share in each chain after warm-up.
-    `superchain` groups the chains that started together. `facts` are single numbers that a method gives beside its
-    draws: `log_evidence`, `pareto_k`.
+    `stats` and `warmup_stats` follow ArviZ's names. `num_solves` counts the solves of the whole run, stages before
+    chains included, and `num_failed` those among them that failed and were rejected; `failed_share` is their share in
+    each chain after warm-up. `superchain` groups the chains that started together. `facts` are single numbers that a
+    method gives beside its draws: `log_evidence`, `pareto_k`, `weights_ess`.
     """
 
     values: dict[str, Float[np.ndarray, "chain draw"]]
@@ -45,8 +45,8 @@ class Sampler(Protocol):
         """Draws of the posterior of `problem`; `report(done, total)` hears of progress.
 
         With `blocks`, what is finished is on disk, and a run that was killed continues from there: its draws are those
-        of a run that was not. Raises `NoStart` if no starting point can be solved, `Interrupted` if `blocks.stop` was
-        set.
+        of a run that was not. Raises `Stuck` if sampling cannot go on (`NoStart` if no starting point can be solved),
+        `Interrupted` if `blocks.stop` was set.
         """
         ...
 
@@ -87,15 +87,19 @@ def of_chains(
     starts: Starts,
     seconds: dict[str, float],
     superchain: tuple[int, ...] | None = None,
+    beside: int = 0,
 ) -> Draws:
-    """The draws of Markov chains from all their iterations; `early` are the failures up to the end of the warm-up."""
+    """The draws of Markov chains from all their iterations; `early` are the failures up to the end of the warm-up.
+
+    `beside` counts the solves that are neither of the starts nor of the chains' steps.
+    """
     failures = density.failures[:-1]
     return Draws(
         {name: np.asarray(x) for name, x in jax.jit(density.values)(position[:, num_warmup:]).items()},
         {name: x[:, num_warmup:] for name, x in stats.items()},
         {name: x[:, :num_warmup] for name, x in stats.items()},
         starts,
-        int(stats["n_steps"].sum()) + len(position) + starts.num_solves,
+        int(stats["n_steps"].sum()) + len(position) + starts.num_solves + beside,
         int(failures.sum()) + starts.num_failed,
         (failures - early) / stats["n_steps"][:, num_warmup:].sum(axis=1),
         seconds,

@@ -145,7 +145,13 @@ class NUTS(eqx.Module):
         seconds = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
         stacked = np.concatenate if self.chains == "vectorized" else np.stack
         position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
-        return of_chains(position, stats, self.num_warmup, early, density, begun, seconds)
+        return of_chains(position, stats, self.num_warmup, early, density, begun, seconds, beside=self._beside())
+
+    def _beside(self) -> int:
+        """The solves that the metric takes beside those of the chains: at the start, and after blocks of the warm-up."""
+        if self.metric == "draws":
+            return 0
+        return 1 + self.num_chains * sum(min(TYPICAL, size) for size in sizes(self.num_warmup, self.block)[:-1])
 
     def _advance(self, sample: Callable, apart: Parts) -> Callable[[Any, Any, int], Any]:
         """The compiled program that carries a chain through a block of iterations."""

@@ -17,9 +17,7 @@ from .blocks import Blocks, Interrupted
 from .density import Density
 from .draws import Draws, Report, Track
 from .settings import at_least_one, share
-from .starts import without_climbs
-
-MAX_STEPS = 200  # temperatures; a run that needs more is not going anywhere
+from .starts import Stuck, without_climbs
 
 
 class Swarm(NamedTuple):
@@ -38,7 +36,8 @@ class SMC(eqx.Module):
     Particles drawn from the prior are reweighted, resampled and moved by Hamiltonian Monte Carlo while the likelihood
     is raised to a power that grows from 0 to 1, each time as far as the effective sample size stays at `target_ess` of
     the particles. It needs no starting points, finds modes that lie apart with their weights, and gives the evidence.
-    `num_runs` independent runs are the chains: their agreement is the diagnostic.
+    `num_runs` independent runs are the chains: their agreement is the diagnostic. The share of failed solves of a run
+    is that at the posterior, where its draws are made.
     """
 
     num_particles: int = eqx.field(default=512, static=True)
@@ -47,9 +46,10 @@ class SMC(eqx.Module):
     num_leapfrogs: int = eqx.field(default=8, static=True)
     target_ess: float = eqx.field(default=0.7, static=True)
     target_accept: float = eqx.field(default=0.8, static=True)
+    max_temperatures: int = eqx.field(default=200, static=True)
 
     def __check_init__(self) -> None:
-        at_least_one(self, "num_particles", "num_runs", "num_moves", "num_leapfrogs")
+        at_least_one(self, "num_particles", "num_runs", "num_moves", "num_leapfrogs", "max_temperatures")
         share(self, "target_ess", "target_accept")
 
     def sample(
@@ -61,18 +61,19 @@ class SMC(eqx.Module):
     ) -> Draws:
         """Sample the posterior of `problem`; `report(done, total)` hears of progress in per cent of each run.
 
-        Raises what `NUTS.sample` raises. `facts` holds `log_evidence` over all runs, and its standard error.
+        Raises `Stuck` if a run does not reach the posterior, `Interrupted` if `blocks.stop` was set. `facts` holds
+        `log_evidence` over all runs, and its standard error.
         """
         clock = time.perf_counter()
         blocks = blocks or Blocks()
         density = Density(problem, self.num_runs)
         begin, temper, settle = self._programs(density)
-        outputs, evidence, solves = [], [], 0
+        outputs, evidence, failed, solves = [], [], [], 0
         for run, start in enumerate(jax.random.split(key, self.num_runs)):
             track = Track(run, slice(run, run + 1), density, blocks)
             swarm = track.block(0, lambda start=start: begin(start), lambda start=start: jax.eval_shape(begin, start))
             like = jax.eval_shape(begin, start)
-            for number in range(1, MAX_STEPS + 1):
+            for number in range(1, self.max_temperatures + 1):
                 if swarm is None or swarm.particles.tempering_param >= 1:
                     break
                 swarm = track.block(number, lambda s=swarm: temper(s, jnp.array(run)), lambda: like)
@@ -80,10 +81,15 @@ class SMC(eqx.Module):
                     report(int(100 * (run + _progress(swarm.particles.tempering_param))), 100 * self.num_runs)
             if swarm is None:
                 raise Interrupted(f"stopped in run {run + 1} of {self.num_runs}")
-            if swarm.particles.tempering_param < 1:
-                raise ArithmeticError(f"run {run + 1} did not reach the posterior within {MAX_STEPS} temperatures")
+            if not swarm.particles.tempering_param >= 1:
+                raise Stuck(
+                    f"run {run + 1} of SMC came as far as temperature {swarm.particles.tempering_param:.2g} in"
+                    f" {self.max_temperatures} steps, and the posterior is at 1; raise `sampler.num_particles` or"
+                    " `sampler.max_temperatures`, lower `sampler.target_ess`, or narrow the priors"
+                )
+            before, early = density.failures[run], int(swarm.num_solves)
             last = track.block(
-                MAX_STEPS + 1,
+                self.max_temperatures + 1,
                 lambda s=swarm: settle(s, jnp.array(run)),
                 lambda: jax.eval_shape(settle, like, jnp.array(run)),
             )
@@ -92,6 +98,7 @@ class SMC(eqx.Module):
             outputs.append(last)
             evidence.append(float(swarm.log_evidence))
             solves += int(last[2])
+            failed.append((density.failures[run] - before) / (int(last[2]) - early))
         seconds = {"starts": 0.0, "sampling": time.perf_counter() - clock}
         position = np.stack([x[0] for x in outputs])
         stats = jax.tree.map(lambda *x: np.stack(x), *[x[1] for x in outputs])
@@ -99,10 +106,10 @@ class SMC(eqx.Module):
             {name: np.asarray(x) for name, x in density.values(position).items()},
             stats,
             {},
-            without_climbs(position[:, 0], 0, 0, 0),
+            without_climbs(position[:, 0], 0, 0),
             solves,
             int(density.failures.sum()),
-            np.zeros(self.num_runs),
+            np.array(failed),
             seconds,
             facts=_evidence(np.array(evidence)),
         )

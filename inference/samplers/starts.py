@@ -1,6 +1,9 @@
 """Starting points that cannot fail: prior draws that were solved, climbed from, and told apart by the modes they reach."""
 
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,15 +17,20 @@ from .blocks import Blocks
 from .density import Density
 from .settings import at_least_one
 
-METHODS = ("screened", "median", "map", "laplace")
+METHODS = ("screened", "random", "median", "map", "laplace")
 CLIMBS = ("map", "laplace")  # those that find modes
-WALL = 1e4  # energy where no solve succeeds: high, but low enough for a line search to interpolate
+WALL = 1e4  # how far above a start the energy lies where no solve succeeds: a line search can still interpolate
 STEP = 1e-3  # of the differences of gradients that give the curvature, in the logarithm of a parameter
 BARRIER = 2.0  # two ends of climbs are two modes if the energy between them rises by this above both
 NEGLIGIBLE = 15.0  # a mode that lies this much above the best holds no mass worth a chain
+THREADS = 4  # climbs at a time; a solve leaves Python to the others
 
 
-class NoStart(RuntimeError):
+class Stuck(RuntimeError):
+    """Sampling cannot go on; the message says what to change."""
+
+
+class NoStart(Stuck):
     """Too few prior draws could be solved: there is nowhere to start."""
 
 
@@ -31,7 +39,8 @@ class Starts(eqx.Module):
 
     `position` holds a row per chain. `climbs` are the energies before and after each climb, `mode` the mode each
     reached, best first; `modes` and `spreads` hold position and covariance of each mode, and `weight` its share of the
-    posterior's mass by Laplace's approximation. Without climbs these are empty.
+    posterior's mass by Laplace's approximation. Without climbs these are empty. Of `num_screened` prior draws
+    `num_unsolved` could not be solved; `num_solves` and `num_failed` count the whole stage, climbs and curvatures too.
     """
 
     position: Float[np.ndarray, "chain parameter"]
@@ -41,6 +50,7 @@ class Starts(eqx.Module):
     spreads: Float[np.ndarray, "mode parameter parameter"]
     weight: Float[np.ndarray, " mode"]
     num_screened: int
+    num_unsolved: int
     num_failed: int
     num_solves: int
 
@@ -50,22 +60,63 @@ class Starts(eqx.Module):
         return self.spreads[0] if len(self.spreads) else None
 
 
-def without_climbs(
-    position: Float[np.ndarray, "chain parameter"], num_screened: int, num_failed: int, num_solves: int
-) -> Starts:
-    """Starting points for which nothing climbed."""
+def without_climbs(position: Float[np.ndarray, "chain parameter"], num_screened: int, num_unsolved: int) -> Starts:
+    """Starting points for which nothing climbed: `num_screened` solves."""
     size = position.shape[1]
     nothing = (np.zeros((0, 2)), np.zeros(0, int), np.zeros((0, size)), np.zeros((0, size, size)), np.zeros(0))
-    return Starts(position, *nothing, num_screened, num_failed, num_solves)
+    return Starts(position, *nothing, num_screened, num_unsolved, num_unsolved, num_screened)
+
+
+class Probe:
+    """The density as the stages before chains ask for it, from the host: every solve and every failure is counted."""
+
+    def __init__(self, density: Density):
+        self.num_solves, self._lock = 0, threading.Lock()
+        self._density, self._before = density, int(density.failures[-1])
+        slope = jax.value_and_grad(density.potential)
+        self._energy = jax.jit(jax.vmap(density.potential))
+        self._slope, self._slopes = jax.jit(slope), jax.jit(jax.vmap(slope))
+
+    @property
+    def num_failed(self) -> int:
+        """How many of the solves failed."""
+        jax.effects_barrier()
+        return int(self._density.failures[-1]) - self._before
+
+    def energy(self, position: Float[Any, "lane parameter"]) -> Float[np.ndarray, " lane"]:
+        """The energy at each position, infinite where the solve fails."""
+        self.num_solves += len(position)
+        return np.asarray(self._energy(jnp.asarray(position)))
+
+    def slopes(self, position: Float[np.ndarray, "lane parameter"]) -> Float[np.ndarray, "lane parameter"]:
+        """The gradient of the energy at each position, zero where the solve fails."""
+        self.num_solves += len(position)
+        return np.asarray(self._slopes(jnp.asarray(position))[1])
+
+    def slope(self, position: Float[np.ndarray, " parameter"]) -> tuple[float, Float[np.ndarray, " parameter"]]:
+        """Energy and gradient at one position; infinite and zero where the solve fails."""
+        with self._lock:
+            self.num_solves += 1
+        value, gradient = jax.device_get(self._slope(position))
+        return float(value), gradient
+
+
+class Path(NamedTuple):
+    """The steps of a climb, its start first: positions, energies and their gradients."""
+
+    position: Float[np.ndarray, "step parameter"]
+    energy: Float[np.ndarray, " step"]
+    slope: Float[np.ndarray, "step parameter"]
 
 
 class Starting(eqx.Module):
     """How chains start: one stage before sampling.
 
-    `num_screened` prior draws are solved in one batch. `screened` starts each chain at the best of them, one per chain;
-    `median` starts all at the prior median, if that can be solved. `map` and `laplace` climb from `num_climbs` of them
-    to local maxima of the density, and start chains there (`map`) or at draws from the normal distributions around
-    them (`laplace`), over all modes in turn, so that chains that disagree are seen to.
+    `num_screened` prior draws are solved in one batch. `screened` starts each chain at the best of them, one per chain,
+    `random` at any that could be solved; `median` starts all at the prior median, if that can be solved. `map` and
+    `laplace` climb from `num_climbs` of them to local maxima of the density, and start chains there (`map`) or at draws
+    from the normal distributions around them (`laplace`), over all modes in turn, so that chains that disagree are
+    seen to.
     """
 
     method: str = eqx.field(default="screened", static=True)
@@ -84,15 +135,15 @@ class Starting(eqx.Module):
         """
         known = blocks.read(-1, 0)
         if known is not None:
-            return Starts(*known[:-3], *(int(x) for x in known[-3:]))
+            return Starts(*known[:-4], *(int(x) for x in known[-4:]))
         found = self._find(density, key, num_chains)
         blocks.write(-1, 0, found)
         return found
 
     def _find(self, density: Density, key: PRNGKeyArray, num_chains: int) -> Starts:
         key_prior, key_chain = branches(key, 2)
-        drawn = density.drawn(key_prior, self.num_screened)
-        energy = np.asarray(jax.jit(jax.vmap(density.potential))(drawn))
+        probe, drawn = Probe(density), density.drawn(key_prior, self.num_screened)
+        energy = probe.energy(drawn)
         solved = np.isfinite(energy)
         if solved.sum() < num_chains:
             raise NoStart(
@@ -101,71 +152,77 @@ class Starting(eqx.Module):
             )
         order = np.argsort(np.where(solved, energy, np.inf))
         counts = (solved.size, int((~solved).sum()))
-        if self.method in ("screened", "median"):
-            best = order[:num_chains]
+        if self.method in ("screened", "random", "median"):
+            chosen = order[:num_chains]
+            if self.method == "random":
+                chosen = np.flatnonzero(solved)[-num_chains:]  # draws are independent: the last are as good as any
             if self.method == "median" and solved[0]:
-                best = np.zeros(num_chains, int)
-            return without_climbs(drawn[best], *counts, solved.size)
+                chosen = np.zeros(num_chains, int)
+            return without_climbs(drawn[chosen], *counts)
         scale = density.sites.spread
         # Half of the climbs start at the best draws and half anywhere: the best may all lie in one basin.
         half = order[: -(-self.num_climbs // 2)]
         rest = [i for i in np.flatnonzero(solved) if i not in half][: self.num_climbs - len(half)]
         begin = np.append(half, np.array(rest, int))
-        ends, after, steps = climb(density, drawn[begin])
-        mode, modes = _modes(density, ends, after)
-        spreads = np.stack([spread(density, x, scale) for x in modes])
+        paths = climb(probe, drawn[begin])
+        ends, after = np.stack([path.position[-1] for path in paths]), np.array([path.energy[-1] for path in paths])
+        mode, modes = _modes(probe, ends, after)
+        spreads = np.stack([spread(probe, x, scale) for x in modes])
         lowest = np.array([after[mode == i].min() for i in range(len(modes))])
         size = lowest - 0.5 * np.linalg.slogdet(spreads)[1]
         weight = np.exp(size.min() - size) / np.exp(size.min() - size).sum()
-        solves = solved.size + steps + len(modes) * 2 * len(scale)
         turn = [i for i, _ in zip(itertools.cycle(np.flatnonzero(lowest < lowest.min() + NEGLIGIBLE)), range(num_chains))]
         position = modes[turn]
         if self.method == "laplace":
-            position = _around(density, key_chain, position, spreads[turn])
+            position = _around(probe, key_chain, position, spreads[turn])
         climbs = np.stack([energy[begin], after], axis=1)
-        return Starts(position, climbs, mode, modes, spreads, weight, *counts, solves)
+        return Starts(position, climbs, mode, modes, spreads, weight, *counts, probe.num_failed, probe.num_solves)
 
 
-def climb(density: Density, begin: Float[np.ndarray, "climb parameter"]) -> tuple[np.ndarray, np.ndarray, int]:
-    """The local maxima of the density that L-BFGS reaches from each point, their energies, and the solves it took."""
-    slope = jax.jit(jax.value_and_grad(density.potential))
-    steps = 0
+def climb(probe: Probe, begin: Float[np.ndarray, "climb parameter"]) -> list[Path]:
+    """The path of L-BFGS from each point to a local maximum of the density."""
 
-    def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal steps
-        steps += 1
-        value, gradient = jax.device_get(slope(x))
-        return (float(value), gradient) if np.isfinite(value) else (WALL, np.zeros_like(x))
+    def one(start: np.ndarray, first: tuple[float, np.ndarray]) -> Path:
+        seen, steps = {start.tobytes(): first}, [start]
 
-    found = [minimize(objective, x, jac=True, method="L-BFGS-B") for x in begin]
-    return np.stack([f.x for f in found]), np.array([f.fun for f in found]), steps
+        def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
+            if x.tobytes() not in seen:
+                value, gradient = probe.slope(x)
+                seen[x.tobytes()] = min(value, first[0] + WALL), gradient
+            return seen[x.tobytes()]
+
+        minimize(objective, start, jac=True, method="L-BFGS-B", callback=lambda x: steps.append(x.copy()))
+        energy, slope = zip(*(seen[x.tobytes()] for x in steps), strict=True)
+        return Path(np.stack(steps), np.array(energy), np.stack(slope))
+
+    begun = [probe.slope(start) for start in begin]  # in turn: the first compiles for all
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(one, begin, begun))
 
 
-def spread(density: Density, mode: Float[np.ndarray, " parameter"], scale: Float[np.ndarray, " parameter"]) -> np.ndarray:
+def spread(probe: Probe, mode: Float[np.ndarray, " parameter"], scale: Float[np.ndarray, " parameter"]) -> np.ndarray:
     """The covariance around a mode: the inverse curvature of the energy by central differences of its gradient.
 
     In units of the prior's standard deviations `scale`, the curvature of a direction that the data do not inform is
     one; less than a tenth of that, or a negative one, is noise or an edge, and is set to a tenth.
     """
-    slope = jax.jit(jax.vmap(jax.grad(density.potential)))
     moves = STEP * np.diag(scale)
-    rows = np.asarray(slope(jnp.asarray(np.concatenate([mode + moves, mode - moves]))))
+    rows = probe.slopes(np.concatenate([mode + moves, mode - moves]))
     curvature = (rows[: len(mode)] - rows[len(mode) :]) / (2 * STEP) * scale
     values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
     return scale[:, None] * (vectors / np.maximum(values, 0.1)) @ vectors.T * scale
 
 
-def _modes(density: Density, ends: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _modes(probe: Probe, ends: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which mode each climb reached, best first, and where the modes are.
 
     Two ends belong to one mode if the energy on the straight line between them stays within `BARRIER` of the higher.
     """
-    between = jnp.linspace(0.1, 0.9, 9)[:, None]
-    line = jax.jit(lambda a, b: jax.vmap(density.potential)(a + between * (b - a)))
+    between = np.linspace(0.1, 0.9, 9)[:, None]
     mode, modes = np.zeros(len(ends), int), []
     for i in np.argsort(energy):
         for number, j in enumerate(modes):
-            if np.max(np.asarray(line(ends[i], ends[j]))) < max(energy[i], energy[j]) + BARRIER:
+            if probe.energy(ends[i] + between * (ends[j] - ends[i])).max() < max(energy[i], energy[j]) + BARRIER:
                 mode[i] = number
                 break
         else:
@@ -174,15 +231,14 @@ def _modes(density: Density, ends: np.ndarray, energy: np.ndarray) -> tuple[np.n
     return mode, ends[modes]
 
 
-def _around(density: Density, key: Array, centre: np.ndarray, spreads: np.ndarray) -> np.ndarray:
+def _around(probe: Probe, key: Array, centre: np.ndarray, spreads: np.ndarray) -> np.ndarray:
     """A draw around each centre; where it cannot be solved, one half as far, and at last the centre itself."""
     noise = np.asarray(jax.random.normal(key, centre.shape))
     moves = np.einsum("cij,cj->ci", np.linalg.cholesky(spreads), noise)
-    energy = jax.jit(jax.vmap(density.potential))
     position = centre + moves
     for _ in range(3):
-        bad = ~np.isfinite(np.asarray(energy(jnp.asarray(position))))
+        bad = ~np.isfinite(probe.energy(position))
         moves[bad] /= 2
         position = np.where(bad[:, None], centre + moves, position)
-    bad = ~np.isfinite(np.asarray(energy(jnp.asarray(position))))
+    bad = ~np.isfinite(probe.energy(position))
     return np.where(bad[:, None], centre, position)
