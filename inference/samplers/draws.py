@@ -25,7 +25,7 @@ class Draws(eqx.Module):
     method gives beside its draws: `log_evidence`, `pareto_k`, `weights_ess`.
     """
 
-    values: dict[str, Float[np.ndarray, "chain draw"]]
+    values: dict[str, Float[np.ndarray, "chain draw ..."]]
     stats: dict[str, Any]
     warmup_stats: dict[str, Any]
     starts: Starts
