@@ -143,8 +143,12 @@ class Population(eqx.Module):
 
     def draw(self, key: PRNGKeyArray, num: int) -> Values:
         """`num` draws of everything that is sampled from its prior."""
-        one = jax.vmap(lambda key: seed(self.latent, key)())
-        return jax.jit(lambda key: one(jax.random.split(key, num)))(key)  # type: ignore[return-value]
+
+        def one(key: PRNGKeyArray) -> Values:
+            return seed(self.latent, key)()  # type: ignore[return-value]
+
+        # One after the other: side by side they take seconds longer to compile.
+        return jax.jit(lambda key: jax.lax.map(one, jax.random.split(key, num)))(key)
 
     def renewed(self, values: Values, key: PRNGKeyArray) -> Values:
         """The same population with new subjects in the place of those who were studied."""

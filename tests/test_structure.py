@@ -19,7 +19,9 @@ from cytostorm.scripts.fit import prepare
 CONFIGS = ROOT / "configs"
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "__pycache__")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
-REQUIRED = {"model", "trigger", "treatment", "data", "prior", "noise", "solver", "sampler", "device", "experiment", "debug"}
+REQUIRED = {"model", "trigger", "treatment", "data", "prior", "noise", "variability", "solver", "sampler", "device"}
+REQUIRED |= {"experiment", "debug"}
+NOTHING = {("variability", "none")}  # options that stand for the absence of an object
 
 
 def test_every_group_exists():
@@ -40,7 +42,10 @@ def test_every_config_composes(job, option, tmp_path):
     check(job, overrides)
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if o[0] not in ("device", "experiment", "debug")], ids="=".join)
+BUILT = [o for o in OPTIONS if o[0] not in ("device", "experiment", "debug") and o not in NOTHING]
+
+
+@pytest.mark.parametrize("option", BUILT, ids="=".join)
 def test_every_option_builds_what_it_names(option, tmp_path, request):
     if option in (("data", "published"), ("data", "published_cohort")):
         request.getfixturevalue("shared")

@@ -63,8 +63,6 @@ class Approximation(eqx.Module):
 
         `facts` holds `pareto_k`, and `weights_ess`: how many equally weighted draws the weights are worth.
         """
-        import arviz_stats  # noqa: F401 - `azstats` of an xarray is its
-
         clock = time.perf_counter()
         density = Density(problem)
         key_start, key_q, key_pick, key_order = jax.random.split(key, 4)
@@ -110,6 +108,8 @@ def smoothed(ratio: Float[np.ndarray, " proposal"]) -> tuple[Float[np.ndarray, "
     A proposal that cannot be solved gets no weight. Where the largest weights agree there is no tail, and $k$ is 0;
     where none can be fitted, it is infinite.
     """
+    import arviz_stats  # noqa: F401 - `azstats` of an xarray is its
+
     # No weight is a number that the smoothing can subtract.
     ratio = np.nan_to_num(ratio, nan=-np.inf)
     ratio = np.maximum(ratio - ratio.max(), -700.0)
