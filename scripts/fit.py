@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 import cytostorm.inference as ci
@@ -253,7 +254,7 @@ def show(table: pd.DataFrame) -> None:
         view.add_column(column, justify="left" if column in ("parameter", "unit") else "right", no_wrap=True)
     for name, row in table.iterrows():
         view.add_row(
-            str(name),
+            escape(str(name)),  # `omega[k_fb]` is a name, not a style
             str(row["unit"]),
             plain(row["median"]),
             f"{plain(row['q5'])} to {plain(row['q95'])}",

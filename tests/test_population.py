@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from catalogue import Elimination, KnownNoise, Level, readings
@@ -313,3 +314,41 @@ def test_the_information_of_normal_readings_is_exact():
 def test_what_cannot_be_is_refused(build, words):
     with pytest.raises(ValueError, match=words.replace("*", r"\*")):
         build()
+
+
+@pytest.fixture(scope="module")
+def cohort_run(tmp_path_factory):
+    """One short fit of three synthetic volunteers by the minimal model, from the command line."""
+    from cytostorm.scripts.cli import run
+
+    folder = tmp_path_factory.mktemp("cohort")
+    rise = [1.0, 30.0, 700.0, 300.0, 30.0]
+    rows = [(i, 2 * j, y * size) for i, size in enumerate((0.7, 1.0, 1.6)) for j, y in enumerate(rise)]
+    lines = [f"S{i},{t},il6,{y:g},pg/mL" for i, t, y in rows]
+    (folder / "table.csv").write_text("\n".join(["subject,time_h,analyte,value,unit", *lines]) + "\n")
+    short = ["sampler=nuts_population", "sampler.num_warmup=20", "sampler.num_draws=20", "sampler.num_chains=2"]
+    differ = ["+variability._target_=cytostorm.inference.Variability", "+variability.effects={k_l: {}, u0: {}}"]
+    source = ["data=cohort", f"data.path={folder / 'table.csv'}"]
+    assert run(["fit", *source, *differ, *short, f"hydra.run.dir={folder / 'run'}"]) == 0
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    "name", ["individuals.csv", "left_out.csv", "coverage.csv", "npde.csv", "vpc.png", "spread.png", "individuals_il6.png"]
+)
+def test_a_fit_of_a_population_writes_what_it_knows_of_every_subject(cohort_run, name):
+    assert (cohort_run / name).stat().st_size > 100
+
+
+def test_the_table_of_a_population_has_the_spread_of_each_effect(cohort_run):
+    table = pd.read_csv(cohort_run / "summary.csv", index_col="parameter")
+    assert {"k_l", "omega[k_l]", "omega[u0]", "correlation[u0~k_l]", "sigma"} <= set(table.index)
+    assert set(pd.read_csv(cohort_run / "individuals.csv")["subject"]) == {"S0", "S1", "S2"}
+
+
+def test_several_subjects_without_a_word_on_how_they_differ_are_refused(cohort_run, capsys):
+    from cytostorm.scripts.cli import run
+
+    path = cohort_run.parent / "table.csv"
+    assert run(["fit", "data=cohort", f"data.path={path}"]) == 2
+    assert "say how they differ with `variability=`" in capsys.readouterr().err
