@@ -84,7 +84,7 @@ def test_a_fit_of_one_subject_takes_its_doses(records):
 
 
 def test_a_fit_takes_one_subject_that_starts_with_the_trigger(records):
-    with pytest.raises(BadConfig, match=r"the table has 2 subjects, a fit takes one; choose it: `data.subjects=\[1\]`"):
+    with pytest.raises(BadConfig, match=r"the table has 2 subjects; fit one with `data.subjects=\[1\]`"):
         fit_of(records)
     records.write_text(RECORDS.replace("1,0,0,.", "1,-3,0,."))
     with pytest.raises(BadConfig, match="subject '1' starts at -3 h, the trigger at 0 h; count its time from the trigger"):
