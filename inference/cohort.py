@@ -9,7 +9,7 @@ import pandas as pd
 from jax.core import Tracer
 from jaxtyping import Float
 
-from cytostorm.models import Doses, no_doses
+from cytostorm.models import Doses, Scenario, no_doses
 
 from .covariates import Course
 from .observations import Observations
@@ -42,6 +42,10 @@ class Subject(eqx.Module):
                 raise ValueError(
                     f"subject {self.label!r} has a {what} at {times.min():g} h, before its `start`, {self.start:g} h"
                 )
+
+    def under(self, scenario: Scenario) -> Scenario:
+        """What happens to the subject where all of its arm share `scenario`: its own doses besides, from its own start."""
+        return Scenario(scenario.doses + self.doses, scenario.initial, self.start)
 
     def covariate(self, name: str, times: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
         """A covariate at these times [h], carried forward. Raises `ValueError` for one that the subject lacks."""

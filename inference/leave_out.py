@@ -25,7 +25,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.stats import t
 
 from .population import Population
+from .samplers import thinned
 from .site import Values
+from .summary import inside
 
 NUM_DRAWS = 200
 NUM_POINTS = 128  # of each half
@@ -49,7 +51,7 @@ class LeftOut(eqx.Module):
 def leave_one_out(problem: Population, values: dict[str, np.ndarray], key: PRNGKeyArray) -> LeftOut:
     """Every subject left out in turn, from draws of the posterior of all (`values`: a leading draw axis)."""
     total = len(next(iter(values.values())))
-    index = np.unique(np.linspace(0, total - 1, NUM_DRAWS).astype(int))
+    index = thinned(total, NUM_DRAWS)
     theta = np.asarray(jax.jit(jax.vmap(problem.individual))({n: jnp.asarray(x) for n, x in values.items()}))
     which = np.array([list(problem.priors).index(name) for name in problem.variability.effects])
     own = theta[:, :, which]
@@ -113,8 +115,6 @@ def coverage(problem: Population, left: LeftOut, level: float = 0.9) -> pd.DataF
         share = np.cumsum(weight[order]) / weight.sum()
         low[row], high[row] = x[order][np.searchsorted(share, [(1 - level) / 2, (1 + level) / 2])]
     data = problem.data
-    inside = np.where(data.cens == 0, (low <= data.value) & (data.value <= high), True)
-    inside &= np.where(data.cens < 0, low <= data.value, True) & np.where(data.cens > 0, data.value <= high, True)
     return pd.DataFrame(
         {
             "subject": data.subject,
@@ -124,7 +124,7 @@ def coverage(problem: Population, left: LeftOut, level: float = 0.9) -> pd.DataF
             "cens": data.cens,
             "low": low,
             "high": high,
-            "inside": inside,
+            "inside": inside(data.value, data.cens, low, high),
         }
     )
 

@@ -3,9 +3,17 @@
 import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import Float
 from scipy.special import ndtri
 
 from .observations import Observations
+
+
+def replicates(tree: xr.DataTree, data: Observations) -> Float[np.ndarray, "draw obs"]:
+    """Readings of new subjects in the place of those who were studied; beyond the limit of a censored one, at it."""
+    drawn = tree["population_predictive"].to_dataset()
+    solved = drawn["y"].values.reshape(-1, len(data))[drawn["okay"].values.ravel()]
+    return np.clip(solved, np.where(data.cens < 0, data.limit, 0.0), np.where(data.cens > 0, data.limit, np.inf))
 
 
 def prediction_errors(tree: xr.DataTree, data: Observations) -> pd.DataFrame:
@@ -16,10 +24,7 @@ def prediction_errors(tree: xr.DataTree, data: Observations) -> pd.DataFrame:
     (Brendel, Comets, Laffont, Laveille and Mentre, Pharm Res 2006;23:2036). Censored readings enter at their limits, as
     replicates beyond them do.
     """
-    drawn = tree["population_predictive"].to_dataset()
-    replicates = drawn["y"].values.reshape(-1, len(data))[drawn["okay"].values.ravel()]
-    low, high = np.where(data.cens < 0, data.limit, 0.0), np.where(data.cens > 0, data.limit, np.inf)
-    log_y, log_r = np.log(data.value), np.log(np.clip(replicates, low, high))
+    log_y, log_r = np.log(data.value), np.log(replicates(tree, data))
     num = len(log_r)
     plain, errors = np.zeros(len(data)), np.zeros(len(data))
     owner = np.array(data.subject)

@@ -45,6 +45,15 @@ class Observations(eqx.Module):
         return [f"{s}|{a}|{_clock(t)}" for s, a, t in zip(self.subject, self.analyte, self.time, strict=True)]
 
     @property
+    def coordinates(self) -> dict[str, Any]:
+        """Subject, analyte and time of every reading along `obs_id`, for xarray."""
+        return {
+            "subject": ("obs_id", np.array(self.subject)),
+            "analyte": ("obs_id", np.array(self.analyte)),
+            "time": ("obs_id", self.time, {"units": "h"}),
+        }
+
+    @property
     def individual(self) -> Bool[Array | np.ndarray, " obs"]:
         """Which rows are readings of one subject."""
         return self.n == 0

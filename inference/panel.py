@@ -9,7 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from cytostorm.models import Model, Plan, Reach, Scenario, Solver, constant, differentiate, reach, replace, solve, together
+from cytostorm.models import (
+    Model,
+    Plan,
+    Reach,
+    Scenario,
+    Solver,
+    constant,
+    differentiate,
+    quantities,
+    reach,
+    replace,
+    solve,
+    together,
+)
 
 from .cohort import Subject
 
@@ -98,7 +111,8 @@ def panel(
 
     `names` are the sampled parameters of the model and `middle` their prior medians.
 
-    Raises `ValueError` where the model does not predict an analyte that was read, or the arm does not fit the model.
+    Raises `ValueError` where the model does not predict an analyte that was read, the arm does not fit the model, or one of
+    the subjects lacks a covariate that is a parameter of it.
     """
     model, analytes = arm.model, list(arm.model.analytes)
     for subject in subjects:
@@ -107,10 +121,7 @@ def panel(
                 f"{type(model).__name__} does not predict `{unknown[0]}`, which was read in subject {subject.label!r};"
                 f" it predicts: {', '.join(analytes)} (choose readings with `data.analytes`)"
             )
-    scenarios = [
-        dataclasses.replace(arm.scenario, doses=arm.scenario.doses + subject.doses, start=subject.start)
-        for subject in subjects
-    ]
+    scenarios = [subject.under(arm.scenario) for subject in subjects]
     times = [np.unique(subject.data.time) for subject in subjects]
     typical = replace(model, {name: constant(x) for name, x in middle.items()})
     # What any of them moves is solved for all.
@@ -118,8 +129,13 @@ def panel(
     within = reach(typical, most, max(float(t[-1]) for t in times))
     read = dict.fromkeys(a for subject in subjects for a in subject.data.analyte)
     prepared = together(model, scenarios, times, within.to(read))
-    shared = [name for name in subjects[0].covariates if hasattr(model, name) and name not in names]
-    known = {name: constant([subject.covariates[name] for subject in subjects], float) for name in shared}
+    own = dict.fromkeys(name for subject in subjects for name in subject.covariates)
+    start = np.array([subjects[0].start])
+    known = {
+        name: constant([subject.covariate(name, start)[0] for subject in subjects], float)
+        for name in own
+        if name in quantities(model) and name not in names
+    }
     where = [
         (i, analytes.index(analyte), int(np.searchsorted(times[i], time)))
         for i, subject in enumerate(subjects)

@@ -12,7 +12,7 @@ import numpyro
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.handlers import seed, substitute
 
-from cytostorm.models import Solver, quantities, replace
+from cytostorm.models import Solver, replace
 
 from .cohort import Cohort, Subject
 from .gradient import with_jacobian
@@ -20,7 +20,7 @@ from .noise import LogNormal, Noise
 from .observations import Observations, joined
 from .panel import Arm, Panel, panel
 from .prior import Prior, Priors
-from .problem import Reading
+from .problem import Reading, described
 from .site import Sites, Values, positive
 from .variability import Variability
 
@@ -199,13 +199,10 @@ class Population(eqx.Module):
         values = self.latent()
         log_f, okay = self.predict(values)
         numpyro.factor("solved", jnp.where(jnp.all(okay), 0.0, -jnp.inf))
-        numpyro.deterministic("okay", okay)
         with numpyro.plate("obs_id", len(self.data)):
             reading = Reading(self.noise, log_f, values, self.data, self.scatter)
             numpyro.sample("y", reading, obs=jnp.asarray(self.data.value))
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Symbol, unit and meaning of every sampled scalar."""
-        known = quantities(next(iter(self.arms.values())).model)
-        text = {n: {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning} for n, q in known.items()}
-        return {name: text[name] if name in text else self.noise.describe(name) for name in self.sampled}
+        return described(next(iter(self.arms.values())).model, self.noise, self.sampled)

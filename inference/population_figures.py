@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from .analyte import LABELS, UNITS
 from .figures import BLUE, GREY, INK, ORANGE, plain_ticks, readings, styled
+from .npde import replicates
 from .observations import Observations
 
 PERCENTILES = (10, 50, 90)
@@ -30,10 +31,7 @@ def vpc(tree: xr.DataTree, data: Observations) -> Figure:
     A censored reading counts at its limit, and so do replicates beyond it (Bergstrand, Hooker, Wallin and Karlsson, AAPS J
     2011;13:143).
     """
-    drawn_anew, curves = tree["population_predictive"].to_dataset(), tree["predictions"].to_dataset()
-    replicates = drawn_anew["y"].values.reshape(-1, len(data))[drawn_anew["okay"].values.ravel()]
-    low, high = np.where(data.cens < 0, data.limit, 0.0), np.where(data.cens > 0, data.limit, np.inf)
-    replicates = np.clip(replicates, low, high)
+    others, curves = replicates(tree, data), tree["predictions"].to_dataset()
     studies = dict(zip(curves["subject"].values, curves["study"].values, strict=True))
     study = np.array([studies[subject] for subject in data.subject])
     panels = list(dict.fromkeys(zip(study, data.analyte, strict=True)))
@@ -51,7 +49,7 @@ def vpc(tree: xr.DataTree, data: Observations) -> Figure:
             for g in np.unique(group):
                 inside = which[group == g]
                 seen.append(np.percentile(data.value[inside], PERCENTILES))
-                drawn.append(np.percentile(replicates[:, inside], PERCENTILES, axis=1))
+                drawn.append(np.percentile(others[:, inside], PERCENTILES, axis=1))
             seen, drawn = np.array(seen), np.array(drawn)  # bin, percentile (, replicate)
             for i, (percentile, color) in enumerate(zip(PERCENTILES, (GREY, BLUE, GREY), strict=True)):
                 band = np.percentile(drawn[:, i], [5, 95], axis=1)

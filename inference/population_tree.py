@@ -1,6 +1,5 @@
 """The posterior of a population as one labelled tree: its medians, every subject, and subjects still to come."""
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ from cytostorm.models import Model, Plan, derivations, replace, together
 from .analyte import UNITS
 from .keys import branches, root
 from .population import Population
-from .samplers import Draws
+from .samplers import Draws, thinned
 from .site import Values
 
 BATCH = 25  # draws that are predicted side by side
@@ -28,16 +27,11 @@ NUM_TIMES = 80
 
 
 class Reads(eqx.Module):
-    """Of one draw: whether all could be solved, log-likelihood and replicates of the readings, and the same of others.
-
-    `renewed` are readings of new subjects, drawn from the population, in the place of those who were studied.
-    """
+    """Of one draw: whether all could be solved, and the log-likelihood and replicates of the readings."""
 
     okay: Bool[Array, "*draw"]
     log_likelihood: Float[Array, "*draw obs"]
     replicated: Float[Array, "*draw obs"]
-    new_okay: Bool[Array, "*draw"]
-    renewed: Float[Array, "*draw obs"]
 
 
 def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) -> xr.DataTree:
@@ -52,8 +46,11 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     names = list(problem.priors)
     shape = np.asarray(draws.values[names[0]]).shape
     flat = {name: np.asarray(x).reshape(-1, *np.shape(x)[2:]) for name, x in draws.values.items()}
-    thin = np.unique(np.linspace(0, len(flat[names[0]]) - 1, min(NUM_REPLICATES, shape[0] * shape[1])).astype(int))
+    thin = thinned(shape[0] * shape[1], NUM_REPLICATES)
+    some = {name: x[thin] for name, x in flat.items()}
+    key_y, key_new = branches(key_y, 2)
     reads = _by_batch(lambda values, key: _read(problem, values, key), flat, key_y)
+    renewed = _by_batch(lambda values, key: _read(problem, problem.renewed(values, key), key), some, key_new)
     theta = jax.jit(jax.vmap(problem.individual))(flat)
     by_chain = lambda x: np.asarray(x).reshape(*shape, *np.shape(x)[1:])  # noqa: E731
     before = {name: np.asarray(x) for name, x in problem.draw(key_prior, NUM_PRIOR).items()}
@@ -67,8 +64,8 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
             "log_likelihood": {"y": by_chain(reads.log_likelihood)},
             "posterior_predictive": {"y": by_chain(reads.replicated)},
             "population_predictive": {
-                "y": np.asarray(reads.renewed)[thin][None],
-                "okay": np.asarray(reads.new_okay)[thin][None],
+                "y": np.asarray(renewed.replicated)[None],
+                "okay": np.asarray(renewed.okay)[None],
             },
             "prior": _named(problem, {n: x[None] for n, x in before.items()})
             | {n: x[None] for n, x in _derived(problem, before).items()},
@@ -83,8 +80,8 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
         dims=_dimensions(problem),
     )
     for group in ("log_likelihood", "posterior_predictive", "population_predictive", "observed_data", "constant_data"):
-        tree[group] = tree[group].to_dataset().assign_coords(_of_readings(problem))
-    tree["predictions"] = _curves(problem, {n: x[thin] for n, x in flat.items()})
+        tree[group] = tree[group].to_dataset().assign_coords(problem.data.coordinates)
+    tree["predictions"] = _curves(problem, some)
     tree["sample_stats"].attrs |= {"failed_share": [float(x) for x in draws.failed_share], **draws.facts}
     _describe(tree, problem)
     return tree
@@ -107,18 +104,13 @@ def _keys(key: PRNGKeyArray, begin: Array) -> Array:
 
 
 def _read(problem: Population, values: Values, key: Array) -> Reads:
-    """The readings of one draw, of those who were studied and of new subjects."""
-    key_y, key_subjects, key_new = jax.random.split(key, 3)
+    """The readings of one draw."""
     log_f, okay = problem.read(values)
-    fresh = problem.renewed(values, key_subjects)
-    new_f, new_okay = problem.read(fresh)
     noise, data, scatter = problem.noise, problem.data, problem.scatter
     return Reads(
         jnp.all(okay),
         noise.log_density(log_f, values, data, scatter),
-        noise.draw(key_y, log_f, values, data, scatter),
-        jnp.all(new_okay),
-        noise.draw(key_new, new_f, values, data, scatter),
+        noise.draw(jax.random.fold_in(key, 1), log_f, values, data, scatter),
     )
 
 
@@ -162,18 +154,9 @@ def _dimensions(problem: Population) -> dict[str, list[str]]:
     return found | {"omega": ["effect"], "correlation": ["pair"], "assay": ["scale"], "z": ["plain", "subject"]}
 
 
-def _of_readings(problem: Population) -> dict[str, Any]:
-    data = problem.data
-    return {
-        "subject": ("obs_id", np.array(data.subject)),
-        "analyte": ("obs_id", np.array(data.analyte)),
-        "time": ("obs_id", data.time, {"units": "h"}),
-    }
-
-
 def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:
     """Curves of every subject for some draws: by analyte, over draw, subject and point, with the time of every point."""
-    index = np.unique(np.linspace(0, len(values[next(iter(values))]) - 1, NUM_CURVES).astype(int))
+    index = thinned(len(next(iter(values.values()))), NUM_CURVES)
     chosen = {name: x[index] for name, x in values.items()}
     analytes = list(dict.fromkeys(problem.data.analyte))
     curves = {a: np.full((len(index), len(problem.cohort), NUM_TIMES), np.nan) for a in analytes}
@@ -205,7 +188,7 @@ def _grids(problem: Population) -> Iterator[tuple[Any, np.ndarray, Plan]]:
         end = max(float(s.data.time.max()) for s in subjects)
         grid = np.linspace(subjects[0].start, end, NUM_TIMES)
         arm = problem.arm(subjects[0])
-        stories = [dataclasses.replace(arm.scenario, doses=arm.scenario.doses + s.doses, start=s.start) for s in subjects]
+        stories = [subject.under(arm.scenario) for subject in subjects]
         yield part, grid, together(part.model, stories, [grid] * len(subjects), part.within.moving)
 
 

@@ -79,15 +79,7 @@ def assemble(problem: Problem | Population, draws: Draws, key: PRNGKeyArray) -> 
     tree["predictions"] = _curves(after, grid.times, shape)
     tree["prior_predictions"] = _curves(_only(before, okay), grid.times, (1, int(okay.sum())))
     for group in ("log_likelihood", "prior_predictive", "posterior_predictive", "observed_data", "constant_data"):
-        tree[group] = (
-            tree[group]
-            .to_dataset()
-            .assign_coords(
-                subject=("obs_id", np.array(data.subject)),
-                analyte=("obs_id", np.array(data.analyte)),
-                time=("obs_id", data.time, {"units": "h"}),
-            )
-        )
+        tree[group] = tree[group].to_dataset().assign_coords(data.coordinates)
     tree["prior"].attrs["num_failed"] = int((~okay).sum())
     tree["sample_stats"].attrs |= {"failed_share": [float(x) for x in draws.failed_share], **draws.facts}
     if draws.superchain is not None:

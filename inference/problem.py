@@ -1,5 +1,6 @@
 """The posterior to sample: model, scenario, readings, priors and noise as one NumPyro program."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import equinox as eqx
@@ -148,9 +149,14 @@ class Problem(eqx.Module):
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Symbol, unit and meaning of every sampled parameter."""
-        known = quantities(self.model)
-        text = {n: {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning} for n, q in known.items()}
-        return {name: text[name] if name in text else self.noise.describe(name) for name in self.sampled}
+        return described(self.model, self.noise, self.sampled)
+
+
+def described(model: Model, noise: Noise, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Symbol, unit and meaning of parameters of a model or of the noise."""
+    known = quantities(model)
+    text = {n: {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning} for n, q in known.items()}
+    return {name: text[name] if name in text else noise.describe(name) for name in names}
 
 
 class Reading(dist.Distribution):

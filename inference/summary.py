@@ -100,7 +100,7 @@ def fitted(tree: xr.DataTree) -> pd.DataFrame:
             "q25": q[1],
             "q75": q[3],
             "q95": q[4],
-            "inside_90": _inside(value, constant["cens"].values, q[0], q[4]),
+            "inside_90": inside(value, constant["cens"].values, q[0], q[4]),
         }
     )
 
@@ -139,6 +139,6 @@ def lesson(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _inside(value: np.ndarray, cens: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def inside(value: np.ndarray, cens: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Whether a reading agrees with an interval; a censored one only needs the interval to reach past its limit."""
     return np.where(cens == 0, (low <= value) & (value <= high), np.where(cens < 0, low <= value, value <= high))

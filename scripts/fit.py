@@ -1,5 +1,6 @@
 """cytostorm fit: readings in, posterior out."""
 
+import copy
 import importlib
 import json
 import signal
@@ -20,6 +21,7 @@ from rich.table import Table
 import cytostorm.inference as ci
 from cytostorm.inference.keys import branches, root
 from cytostorm.inference.summary import lesson, plain, recovery
+from cytostorm.inference.verdict import PARETO_K
 from cytostorm.models import Scenario, derivations, stage
 
 from . import device
@@ -146,17 +148,17 @@ def prepare(cfg: DictConfig) -> tuple[Any, ci.Sampler, dict[str, float]]:
 
 def population(cfg: DictConfig, data: Any, priors: ci.Priors, variability: ci.Variability) -> ci.Population:
     """The population of a configuration: its arms, or one for all of its trigger and treatment."""
-    arms, solver = {}, build(cfg.solver)
+    arms = {}
     for name, arm in (cfg.arms or {"*": cfg}).items():
-        with blame():
-            model, story = stage(build(cfg.model), build(arm.trigger), build(arm.treatment))
-        arms[str(name)] = ci.Arm(model, story)
+        one = copy.deepcopy(cfg)
+        one.trigger, one.treatment = arm.trigger, arm.treatment  # the model may take its stimulus from the trigger
+        arms[str(name)] = ci.Arm(*world(one)[:2])
     with blame():
         if not isinstance(data, ci.Cohort):
             raise ValueError(
                 "`variability` needs the readings of several subjects; use data=cohort, data=nonmem or data=published_cohort"
             )
-        return ci.Population(arms, data, priors, variability, build(cfg.noise), solver)
+        return ci.Population(arms, data, priors, variability, build(cfg.noise), build(cfg.solver))
 
 
 def of_subjects(problem: ci.Population, draws: ci.Draws, tree: Any, key: Any, folder: Path) -> list[str]:
@@ -171,9 +173,9 @@ def of_subjects(problem: ci.Population, draws: ci.Draws, tree: Any, key: Any, fo
     inside.to_csv(folder / "coverage.csv", index=False)
     each.to_csv(folder / "left_out.csv", index=False)
     gain = (each["elpd"] - each["elpd_mean_curve"]).dropna().to_numpy()
-    bad = np.count_nonzero(each["pareto_k"].to_numpy() > 0.7)
+    bad = np.count_nonzero(each["pareto_k"].to_numpy() > PARETO_K)
     lines = [
-        f"subjects left out: expected log predictive density {each['elpd'].sum():.1f}, Pareto k above 0.7 in {bad} of"
+        f"subjects left out: expected log predictive density {each['elpd'].sum():.1f}, Pareto k above {PARETO_K} in {bad} of"
         f" {len(each)}; {inside['inside'].mean():.1%} of readings inside their 90 % interval"
     ]
     if len(gain):
@@ -212,7 +214,7 @@ def alone(cohort: ci.Cohort, story: Scenario) -> tuple[ci.Observations, Scenario
             f"subject {subject.label!r} starts at {subject.start:g} h, the trigger at {story.start:g} h; count its time from"
             " the trigger, without a reset after it, and without doses or readings before it"
         )
-    return subject.data, Scenario(story.doses + subject.doses, story.initial, subject.start)
+    return subject.data, subject.under(story)
 
 
 def lanes(cfg: DictConfig) -> int:

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 from catalogue import Blowup, KnownNoise, Level, readings
+from numpyro.diagnostics import effective_sample_size
 
 from cytostorm.inference import Blocks, Draws, Interrupted, Priors, Problem, Sampler
 from cytostorm.models import Scenario, Solver
@@ -21,6 +22,15 @@ def closed_form() -> tuple[float, float]:
     """Mean and SD of log w in the posterior of `conjugate`."""
     precision = 1 / WIDE["w"].log_sd ** 2 + len(VALUES) / 0.25
     return float(np.log(VALUES).sum() / 0.25 / precision), float(precision**-0.5)
+
+
+def agree(draws: np.ndarray, mean: float, sd: float, least: float) -> float:
+    """Claim that draws have this mean and SD, to four standard errors, and are worth at least so many; returns how many."""
+    effective = effective_sample_size(draws)
+    assert effective > least
+    assert abs(draws.mean() - mean) < 4 * sd / np.sqrt(effective)
+    assert abs(draws.std() / sd - 1) < 4 / np.sqrt(2 * effective)
+    return effective
 
 
 def explosive(median: float = 1.0, value: float = 0.9) -> Problem:

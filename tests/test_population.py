@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from catalogue import Elimination, KnownNoise, Level, readings
-from numpyro.diagnostics import effective_sample_size
+from posteriors import agree
 from scipy import stats
 
 from cytostorm.inference import (
@@ -85,10 +85,7 @@ def tree(problem, draws):
 def test_a_hierarchy_with_a_closed_form_is_reproduced(draws):
     mean, sd = closed_form()
     log_w = np.log(draws.values["w"])
-    effective = effective_sample_size(log_w)
-    assert effective > 200
-    assert abs(log_w.mean() - mean) < 4 * sd / np.sqrt(effective)
-    assert abs(log_w.std() / sd - 1) < 4 / np.sqrt(2 * effective)
+    agree(log_w, mean, sd, 200)
 
 
 def test_the_metric_of_the_information_makes_trajectories_short(draws):

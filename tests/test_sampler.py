@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from catalogue import KnownNoise, Level
 from numpyro.diagnostics import effective_sample_size
-from posteriors import WIDE, closed_form, explosive
+from posteriors import WIDE, agree, closed_form, explosive
 from scipy import stats
 
 from cytostorm.inference import NUTS, Blocks, Density, NoStart, Problem, Starting
@@ -25,10 +25,7 @@ def draws(conjugate):
 def test_a_posterior_with_a_closed_form_is_reproduced(draws):
     mean, sd = closed_form()
     log_w = np.log(draws.values["w"])
-    effective = effective_sample_size(log_w)
-    assert effective > 400
-    assert abs(log_w.mean() - mean) < 4 * sd / np.sqrt(effective)
-    assert abs(log_w.std() / sd - 1) < 4 / np.sqrt(2 * effective)
+    effective = agree(log_w, mean, sd, 400)
     thinned = log_w.ravel()[:: int(log_w.size / effective) + 1]
     assert stats.kstest(thinned, stats.norm(mean, sd).cdf).pvalue > 1e-3
 

@@ -107,7 +107,7 @@ ORDER = [
     "population",
     "samplers",
 ]
-ORDER += ["predictive", "population_tree", "leave_out", "npde", "posterior", "summary", "verdict", "figures"]
+ORDER += ["predictive", "population_tree", "summary", "leave_out", "npde", "posterior", "verdict", "figures"]
 ORDER += ["population_figures", "checks", "report"]
 SAMPLERS = ["keys", "site", "settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc"]
 SAMPLERS += ["approximation", "pathfinder"]

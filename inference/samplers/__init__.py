@@ -8,6 +8,7 @@ from .blocks import Interrupted as Interrupted
 from .density import Density as Density
 from .draws import Draws as Draws
 from .draws import Sampler as Sampler
+from .draws import thinned as thinned
 from .nuts import NUTS as NUTS
 from .starts import NoStart as NoStart
 from .starts import Starting as Starting

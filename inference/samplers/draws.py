@@ -107,6 +107,11 @@ def of_chains(
     )
 
 
+def thinned(number: int, most: int) -> Int[np.ndarray, " kept"]:
+    """The numbers of at most `most` of a number of draws, evenly spread."""
+    return np.unique(np.linspace(0, number - 1, min(most, number)).astype(int))
+
+
 def sizes(number: int, block: int) -> list[int]:
     """The lengths of the blocks of a number of iterations."""
     return [block] * (number // block) + ([number % block] if number % block else [])

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .density import Density, Position
-
-FLOOR = 0.1  # of the prior's curvature along a direction: below it is noise, or a prior that is not concave there
+from .starts import floored
 
 type Square = Float[Array, "parameter parameter"]
 
@@ -51,4 +50,4 @@ def covariance(density: Density, curvature: Square) -> Square:
     spread = jnp.asarray(density.sites.spread)
     scaled = spread[:, None] * (curvature + curvature.T) / 2 * spread
     values, vectors = jnp.linalg.eigh(jnp.where(jnp.all(jnp.isfinite(scaled)), scaled, jnp.eye(len(spread))))
-    return spread[:, None] * (vectors / jnp.maximum(values, FLOOR)) @ vectors.T * spread
+    return floored(values, vectors, spread, jnp)

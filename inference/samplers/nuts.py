@@ -184,7 +184,7 @@ class NUTS(eqx.Module):
         return advance.lower(states, np.array(0), min(self.block, self.num_warmup))
 
     def _retune(self, density: Density) -> Callable[[Any, Any], tuple[Any, Any]]:
-        """What follows on a block of the warm-up: the metric of the information at its last draws, and a new step size."""
+        """What follows on a block of the warm-up: the metric of the information at its last draws."""
         if self.metric == "draws":
             return lambda state, part: (state, part)
 

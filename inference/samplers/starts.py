@@ -21,6 +21,7 @@ METHODS = ("screened", "random", "median", "map", "laplace")
 CLIMBS = ("map", "laplace")  # those that find modes
 WALL = 1e4  # how far above a start the energy lies where no solve succeeds: a line search can still interpolate
 STEP = 1e-3  # of the differences of gradients that give the curvature, in the logarithm of a parameter
+FLOOR = 0.1  # of the prior's curvature along a direction: below it is noise, an edge, or what is not convex
 BARRIER = 2.0  # two ends of climbs are two modes if the energy between them rises by this above both
 NEGLIGIBLE = 15.0  # a mode that lies this much above the best holds no mass worth a chain
 THREADS = 4  # climbs at a time; a solve leaves Python to the others
@@ -204,13 +205,20 @@ def spread(probe: Probe, mode: Float[np.ndarray, " parameter"], scale: Float[np.
     """The covariance around a mode: the inverse curvature of the energy by central differences of its gradient.
 
     In units of the prior's standard deviations `scale`, the curvature of a direction that the data do not inform is
-    one; less than a tenth of that, or a negative one, is noise or an edge, and is set to a tenth.
+    one; less than `FLOOR` of that, or a negative one, is noise or an edge, and is set to it.
     """
     moves = STEP * np.diag(scale)
     rows = probe.slopes(np.concatenate([mode + moves, mode - moves]))
     curvature = (rows[: len(mode)] - rows[len(mode) :]) / (2 * STEP) * scale
-    values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
-    return scale[:, None] * (vectors / np.maximum(values, 0.1)) @ vectors.T * scale
+    return floored(*np.linalg.eigh((curvature + curvature.T) / 2), scale, np)
+
+
+def floored(values: Any, vectors: Any, scale: Any, xp: Any) -> Any:
+    """The inverse of a curvature in units of `scale`, from its eigenvalues, none of them below `FLOOR`.
+
+    `xp` is NumPy, or its like in JAX.
+    """
+    return scale[:, None] * (vectors / xp.maximum(values, FLOOR)) @ vectors.T * scale
 
 
 def _modes(probe: Probe, ends: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
