@@ -102,6 +102,7 @@ ORDER = [
     "gradient",
     "problem",
     "synthetic",
+    "assay",
     "variability",
     "panel",
     "population",
