@@ -34,7 +34,9 @@ class Solver(eqx.Module):
 
     def __check_init__(self) -> None:
         if self.method not in (*native.METHODS, "march", *METHODS):
-            raise ValueError(f"`method` is {self.method!r}; choose from: {', '.join(native.METHODS)}, march, {', '.join(METHODS)}")
+            raise ValueError(
+                f"`method` is {self.method!r}; choose from: {', '.join(native.METHODS)}, march, {', '.join(METHODS)}"
+            )
         for name in ("rtol", "atol"):
             value = getattr(self, name)
             if isinstance(value, float) and not value > 0:

@@ -149,7 +149,15 @@ def _compile(compiler: str, loop: Path, step: Path, source: str, target: Path) -
         header, hidden = Path(work) / "field.h", Path(work) / "out.so"
         header.write_text(source)
         clock = time.perf_counter()
-        given = (f"-I{jax.ffi.include_dir()}", f'-DFIELD="{header}"', f'-DMETHOD="{step}"', str(loop), "-o", str(hidden), "-lm")
+        given = (
+            f"-I{jax.ffi.include_dir()}",
+            f'-DFIELD="{header}"',
+            f'-DMETHOD="{step}"',
+            str(loop),
+            "-o",
+            str(hidden),
+            "-lm",
+        )
         for more in (["-fopenmp"], []):
             done = subprocess.run([compiler, *FLAGS, *given, *more], capture_output=True, text=True)
             jax.monitoring.record_event_duration_secs(COMPILING, time.perf_counter() - clock)
