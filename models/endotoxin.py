@@ -79,7 +79,7 @@ class Endotoxin(Model):
         return {}
 
     def rest(self) -> Float[Array, " state"]:
-        """Monocytes at rest as the authors start them, and the baselines."""
+        """The baselines, and monocytes at rest as the authors start them: in balance only where `w_mr` is `x_m_max`."""
         return jnp.stack([jnp.zeros(()), self.w_mr, jnp.zeros(()), self.w_tnf, self.w_il6, self.w_il10])
 
     def vector_field(self, t: Scalar, y: Float[Array, " state"], doses: Doses) -> Float[Array, " state"]:

@@ -125,7 +125,7 @@ CASES: dict[str, tuple[Model, Scenario, float, tuple[str, ...]]] = {
         ("gamma", "r_u", "k_m"),
     ),
     "il6_given": (Minimal(), Scenario(bolus("il6", 500.0, 2.0) + infusion("il6", 300.0, 1.5, 4.0)), 9.0, ("k_l", "w_l")),
-    "endotoxin": (Endotoxin(), Scenario(bolus("lps", 2.0)), 8.0, ("k_ma", "p_il6", "x_m_tnf", "h_m_il10")),
+    "endotoxin": (Endotoxin(w_mr=30000.0), Scenario(bolus("lps", 2.0)), 8.0, ("k_ma", "p_il6", "x_m_tnf", "h_m_il10")),
     "elimination": (Elimination(), Scenario(repeated(infusion("amount", 6.0, 1.0), 4.0, 3)), 14.0, ("k",)),
 }
 
