@@ -34,7 +34,11 @@ class Assays(eqx.Module):
         others = tuple(pair for pair in dict.fromkeys(pairs) if pair[0] != studies[0])
         self.priors = {name: prior for name, prior in given.items() if prior is not None and others}
         self.scales = others if self.priors else ()
-        self.scaled = np.array([[pair == scale for scale in self.scales] for pair in pairs], float).reshape(len(pairs), -1)
+        self.scaled = self.along(pairs)
+
+    def along(self, pairs: Sequence[tuple[str, str]]) -> Float[np.ndarray, "reading scale"]:
+        """Which scale belongs to each pair of study and analyte: all zero where it is the first study's."""
+        return np.array([[pair == scale for scale in self.scales] for pair in pairs], float).reshape(len(pairs), -1)
 
     @property
     def sites(self) -> dict[str, Site]:
@@ -49,12 +53,15 @@ class Assays(eqx.Module):
             for name, prior in self.priors.items()
         }
 
-    def read(self, log_f: Float[Array, " obs"], values: Values) -> Float[Array, " obs"]:
-        """The logarithm of what the assays read of these log-predictions."""
+    def read(
+        self, log_f: Float[Array, " reading"], values: Values, scaled: Float[np.ndarray, "reading scale"] | None = None
+    ) -> Float[Array, " reading"]:
+        """The logarithm of what the assays read of these log-predictions: those of the readings, or of pairs `along`."""
+        scaled = self.scaled if scaled is None else scaled
         if "assay" in self.priors:
-            log_f = log_f + self.scaled @ jnp.log(values["assay"])
+            log_f = log_f + scaled @ jnp.log(values["assay"])
         if "background" in self.priors:
-            other = self.scaled.any(axis=1)
-            background = jnp.where(other, self.scaled @ values["background"], 1.0)
+            other = scaled.any(axis=1)
+            background = jnp.where(other, scaled @ values["background"], 1.0)
             log_f = jnp.where(other, jnp.logaddexp(log_f, jnp.log(background)), log_f)
         return log_f

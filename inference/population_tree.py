@@ -41,7 +41,7 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     Groups as in `assemble`, and `population_predictive`: readings of new subjects drawn from the population, one for each
     subject of the cohort under its doses and at its times. `posterior` holds the population's medians by name, `omega`
     by effect, `correlation` by pair, factors of assays, and every subject's parameters as `subject_NAME`. `predictions`
-    holds curves of every subject by arm, on a grid of `time` that ends with the arm's last reading.
+    holds curves of every subject by arm as its assay reads them, on a grid of `time` that ends with the arm's last reading.
     """
     key_prior, key_y = branches(key, 2)
     names = list(problem.priors)
@@ -167,9 +167,13 @@ def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:
         members = np.array(part.members)
         times[members] = grid
 
-        def one(values: Values, key: Array, part=part, prepared=prepared, members=members):
+        studies = [problem.cohort.subjects[i].study for i in part.members]
+        along = {a: problem.assays.along([(study, a) for study in studies]) for a in analytes}
+
+        def one(values: Values, key: Array, part=part, prepared=prepared, members=members, along=along):
             found, _ = part.curves(problem.individual(values)[members], prepared)
-            return {a: found[a] for a in analytes}
+            read = jax.vmap(problem.assays.read, (1, None, None), 1)  # over the times
+            return {a: jnp.exp(read(jnp.log(jnp.maximum(found[a], 1e-300)), values, along[a])) for a in analytes}
 
         found = _by_batch(one, chosen, root(0))
         for a in analytes:
