@@ -132,6 +132,8 @@ STIMULI = {"transit": Transit(), "expansion": Expansion()}
 SOLVERS = {
     "native": Solver("native"),
     "march": Solver("march"),
+    "native in float32": Solver("native", rtol=3e-6, atol=3e-8, precision="float32"),
+    "march in float32": Solver("march", rtol=3e-6, atol=3e-8, precision="float32"),
     "tsit5": Solver("tsit5"),
     "dopri5": Solver("dopri5"),
     "dopri8": Solver("dopri8"),
