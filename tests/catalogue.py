@@ -135,6 +135,8 @@ SOLVERS = {
     "native": Solver("native"),
     "stabilised": Solver("stabilised", rtol=1e-9, atol=1e-11, max_steps=400_000),
     "march": Solver("march"),
+    "native in float32": Solver("native", rtol=3e-6, atol=3e-8, precision="float32"),
+    "march in float32": Solver("march", rtol=3e-6, atol=3e-8, precision="float32"),
     "tsit5": Solver("tsit5"),
     "dopri5": Solver("dopri5"),
     "dopri8": Solver("dopri8"),

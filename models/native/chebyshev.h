@@ -17,9 +17,9 @@ typedef struct {
 } Step;
 
 /* sum_j w[j] x[j] */
-static void blend(int num, const double *w, const Rows *const *x, Rows *out) {
+static void blend(int num, const real *w, const Rows *const *x, Rows *out) {
   for (int i = 0; i < N; i++) {
-    double sum = w[0] * x[0]->y[i];
+    real sum = w[0] * x[0]->y[i];
     for (int j = 1; j < num; j++) sum += w[j] * x[j]->y[i];
     out->y[i] = sum;
   }
@@ -40,7 +40,7 @@ static double fastest(const Rows *y, double t, const Rows *k, const Context *c, 
     for (int i = 0; i < N; i++) memory->direction[i] = k->y[i] + 1e-3 * (1 + i % 3), length = 0;
   if (length == 0)
     for (int i = 0; i < N; i++) length += memory->direction[i] * memory->direction[i];
-  const double small = 1e-7 * MAX(sqrt(size), 1e-3);
+  const double small = (sizeof(real) < 8 ? 1e-3 : 1e-7) * MAX(sqrt(size), 1e-3);
   for (int round = 0; round < 50; round++) {
     Rows near = *y, moved;
     const double share = small / sqrt(length);
@@ -81,11 +81,10 @@ static double attempt(const Rows *y, double t, double *h, const Context *c, cons
     t0 = t1, t1 = t2, d0 = d1, d1 = d2, e0 = e1, e1 = e2;
   }
   const double w1 = d1 / e1;
-  double b0 = 1 / (4 * w0 * w0), b1 = 1 / w0, a1 = 1 - b1 * w0, node = w1 / w0, node0 = 0;
-  (void)node0;
+  double b0 = 1 / (4 * w0 * w0), b1 = 1 / w0, a1 = 1 - b1 * w0, node = w1 / w0;
   Rows ring[3], f;
   const Rows *const first[2] = {y, &k[0]};
-  const double start[2] = {1, *h * b1 * w1};
+  const real start[2] = {1, *h * b1 * w1};
   ring[0] = *y;
   blend(2, start, first, &ring[1]);
   t0 = 1, t1 = w0, d0 = 0, d1 = 1, e0 = 0, e1 = 0;
@@ -95,23 +94,24 @@ static double attempt(const Rows *y, double t, double *h, const Context *c, cons
     if (j == 2) node = w1 * e2 / d2 / (4 * w0);
     slope(t + *h * node, &ring[(j - 1) % 3], c, flow, &f);
     const double mu = 2 * b2 * w0 / b1, nu = -b2 / b0, step = 2 * b2 * w1 / b1;
-    const double weights[5] = {1 - mu - nu, mu, nu, *h * step, -*h * a1 * step};
+    const real weights[5] = {1 - mu - nu, mu, nu, *h * step, -*h * a1 * step};
     const Rows *const parts[5] = {y, &ring[(j - 1) % 3], &ring[(j - 2) % 3], &f, &k[0]};
     blend(5, weights, parts, j == num ? new : &ring[j % 3]);
     b0 = b1, b1 = b2, a1 = 1 - b2 * t2, node = w1 * e2 / d2;
     t0 = t1, t1 = t2, d0 = d1, d1 = d2, e0 = e1, e1 = e2;
   }
   slope(t + *h, new, c, flow, &k[1]);
-  double sum = 0;
+  const real away = 0.8, along = 0.4 * *h;
+  real sum = 0;
   vec sums = {0};
   for (int i = 0; i < N; i++) {
-    double e = 0.8 * (y->y[i] - new->y[i]) + 0.4 * *h * (k[0].y[i] + k[1].y[i]);
+    real e = away * (y->y[i] - new->y[i]) + along * (k[0].y[i] + k[1].y[i]);
     e /= atol + rtol * MAX(fabs(y->y[i]), fabs(new->y[i]));
     sum += e * e;
   }
 #if R
   for (int i = 0; i < N; i++) {
-    vec e = 0.8 * (y->s[i] - new->s[i]) + 0.4 * *h * (k[0].s[i] + k[1].s[i]), size;
+    vec e = away * (y->s[i] - new->s[i]) + along * (k[0].s[i] + k[1].s[i]), size;
     for (int r = 0; r < LANES; r++) size[r] = MAX(fabs(y->s[i][r]), fabs(new->s[i][r]));
     e /= atol + rtol * size;
     sums += e * e;
@@ -129,7 +129,7 @@ static double next_step(double h, double ratio) {
 /* The state at a share x of the step that was taken, by Hermite's polynomial of degree 3. */
 static void within(const Step *step, double x, Rows *out) {
   const double z = 1 - x, h = step->length;
-  const double weights[4] = {z * z * (1 + 2 * x), x * x * (3 - 2 * x), h * x * z * z, -h * x * x * z};
+  const real weights[4] = {z * z * (1 + 2 * x), x * x * (3 - 2 * x), h * x * z * z, -h * x * x * z};
   const Rows *const parts[4] = {&step->y, &step->end, &step->k[0], &step->k[1]};
   blend(4, weights, parts, out);
 }

@@ -1,14 +1,16 @@
 /* The loop of march.py in C, with the right-hand side and its tangents from a generated header.
 
    The header defines N states, R tangents in LANES lanes (a power of two), the numbers of VALUES, ACTIVE (those of the
-   values that have tangents), ONCE and ONCE_TANGENTS, the type `vec`, and the functions `prepare` and `field`.
+   values that have tangents), ONCE, ONCE_REALS and ONCE_TANGENTS, the type `real` of the state, float or double, that of
+   its tangents, `vec`, and the functions `prepare` and `field`. All arguments and results, and time, are doubles. METHOD is
+   the file that takes a step.
 
    Order of the arguments: initial[R + 1][N], values[VALUES], tangents[R][ACTIVE], start[L], end[L], limit[L], fresh[L],
    jump[L][N], inflow[L][N], controls = {rtol, atol, max_steps}; results: ends[L][R + 1][N], state = {arrived, steps}.
    Any leading dimensions are a batch. */
 
-#include <math.h>
 #include <string.h>
+#include <tgmath.h> /* of the type of the operand */
 
 #include "xla/ffi/api/c_api.h"
 
@@ -19,7 +21,7 @@
 
 /* State and tangents; without tangents the second part is one unused lane. */
 typedef struct {
-  double y[N];
+  real y[N];
   vec s[R ? N : 1];
 } Rows;
 
@@ -27,36 +29,37 @@ typedef struct {
   const double *values, *inflow;
   const vec *tangents;
   double once[ONCE + 1];
+  real once_reals[ONCE_REALS + 1];
   vec once_tangents[ONCE_TANGENTS + 1];
 } Context;
 
 static void slope(double t, const Rows *y, const Context *c, const double *inflow, Rows *k) {
-  field(t, y->y, y->s, c->values, c->tangents, c->once, c->once_tangents, k->y, k->s);
+  field(t, y->y, y->s, c->values, c->tangents, c->once, c->once_reals, c->once_tangents, k->y, k->s);
   if (inflow)
     for (int i = 0; i < N; i++) k->y[i] += inflow[i];
 }
 
 /* The largest root mean square of a row; not a number if anything is not finite. */
-static double worst(double sum, vec sums) {
-  double largest = sum;
+static real worst(real sum, vec sums) {
+  real largest = sum;
   int finite = isfinite(sum);
   for (int r = 0; r < R; r++) {
     finite &= isfinite(sums[r]);
     largest = MAX(largest, sums[r]);
   }
-  return finite ? sqrt(largest / N) : NAN;
+  return finite ? sqrt(largest / N) : (real)NAN;
 }
 
-static double first_step(const Rows *y, const Rows *k, double rtol, double atol) {
-  double size = 0, speed = 0;
+static double first_step(const Rows *y, const Rows *k, real rtol, real atol) {
+  real size = 0, speed = 0;
   vec sizes = {0}, speeds = {0};
   for (int i = 0; i < N; i++) {
-    double scale = atol + rtol * fabs(y->y[i]);
+    real scale = atol + rtol * fabs(y->y[i]);
     size += (y->y[i] / scale) * (y->y[i] / scale);
     speed += (k->y[i] / scale) * (k->y[i] / scale);
 #if R
     for (int r = 0; r < R; r++) {
-      double wide = atol + rtol * fabs(y->s[i][r]);
+      real wide = atol + rtol * fabs(y->s[i][r]);
       sizes[r] += (y->s[i][r] / wide) * (y->s[i][r] / wide);
       speeds[r] += (k->s[i][r] / wide) * (k->s[i][r] / wide);
     }
@@ -71,7 +74,7 @@ static double first_step(const Rows *y, const Rows *k, double rtol, double atol)
 
 static void load(const double *in, Rows *y) {
   memset(y, 0, sizeof *y);
-  memcpy(y->y, in, sizeof y->y);
+  for (int i = 0; i < N; i++) y->y[i] = in[i];
 #if R
   for (int r = 0; r < R; r++)
     for (int i = 0; i < N; i++) y->s[i][r] = in[(r + 1) * N + i];
@@ -79,7 +82,7 @@ static void load(const double *in, Rows *y) {
 }
 
 static void save(const Rows *y, double *out) {
-  memcpy(out, y->y, sizeof y->y);
+  for (int i = 0; i < N; i++) out[i] = y->y[i];
 #if R
   for (int r = 0; r < R; r++)
     for (int i = 0; i < N; i++) out[(r + 1) * N + i] = y->s[i][r];
@@ -100,7 +103,7 @@ static void march(const double *initial, const double *values, const double *tan
     for (int a = 0; a < ACTIVE; a++) along[a][r] = tangents[r * ACTIVE + a];
   c.values = values;
   c.tangents = along;
-  prepare(values, along, c.once, c.once_tangents);
+  prepare(values, along, c.once, c.once_reals, c.once_tangents);
 
   load(initial, &y);
   memset(&taken, 0, sizeof taken);

@@ -1,0 +1,49 @@
+"""The data of the problem `hierarchical`: twenty subjects of the minimal model after LPS, drawn once, in hierarchical.csv.
+
+`hierarchical.py`, from the repository root, draws them again: the same by the seed.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import cytostorm.inference as ci
+from cytostorm.models import Minimal, Scenario, Solver, bolus, values
+from cytostorm.scripts import device
+
+FILE = Path(__file__).resolve().parent / "hierarchical.csv"
+SUBJECTS, SEED = 20, 1
+TIMES_H = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+OMEGA = {"gamma": 0.2, "k_l": 0.3}  # standard deviations of the logarithms between subjects
+CORRELATION, SIGMA = -0.4, 0.15
+SAMPLED = ("gamma", "k_l", "k_m", "u0", "t_u")  # medians; what else the model has keeps its value
+FIXED = ("x_l", "w_l", "k_r", "w_r", "n_u")  # in the prior of `cytostorm fit`, and left out of it here
+
+# What `cytostorm fit` is told.
+OVERRIDES = [
+    *("data=cohort", f"data.path={FILE}", "sampler=nuts_population"),
+    *(f"~prior.{name}" for name in FIXED),
+    "+variability._target_=cytostorm.inference.Variability",
+    "+variability.correlation=2.0",
+    *(f"+variability.effects.{name}={{omega: {{median: 0.3, fold: 3}}}}" for name in OMEGA),
+]
+
+
+def drawn() -> pd.DataFrame:
+    """The readings, to four digits as a table would have them."""
+    model, story = Minimal(), Scenario(bolus("lps", 2.0))
+    root = np.linalg.cholesky([[1.0, CORRELATION], [CORRELATION, 1.0]])
+    deviation = np.random.default_rng(SEED).standard_normal((SUBJECTS, 2)) @ root.T
+    frames = []
+    for i, along in enumerate(deviation):
+        truth = {name: float(values(model)[name] * np.exp(w * x)) for (name, w), x in zip(OMEGA.items(), along, strict=True)}
+        one = ci.Synthetic(TIMES_H, sigma=SIGMA, seed=SEED + i, truth=truth).draw(model, story, Solver())
+        frames.append(pd.DataFrame({"subject": f"S{i + 1:02d}", "time_h": one.time, "analyte": "il6", "value": one.value}))
+    table = pd.concat(frames, ignore_index=True).assign(unit="pg/mL")
+    return table.assign(value=[float(f"{x:.4g}") for x in table["value"]])
+
+
+if __name__ == "__main__":
+    device.start("cpu")
+    drawn().to_csv(FILE, index=False)
