@@ -113,7 +113,7 @@ static double attempt(const Rows *y, double t, double *h, const Context *c, cons
   for (int i = 0; i < N; i++) {
     vec e = away * (y->s[i] - new->s[i]) + along * (k[0].s[i] + k[1].s[i]), size;
     for (int r = 0; r < LANES; r++) size[r] = MAX(fabs(y->s[i][r]), fabs(new->s[i][r]));
-    e /= atol + rtol * size;
+    e /= (real)atol + (real)rtol * size;
     sums += e * e;
   }
 #endif
