@@ -95,7 +95,7 @@ def of_one(cfg: DictConfig, fit: DictConfig, tree: xr.DataTree) -> Forecast:
 
 def of_population(cfg: DictConfig, fit: DictConfig, tree: xr.DataTree) -> Forecast:
     """New subjects of a population, or subjects of whom some readings are known."""
-    arms = _arms(cfg, fit)
+    arms = arms_of(cfg, fit)
     analytes = _analytes(cfg, tree)
     for arm in arms.values():
         predicted(analytes, arm.model)
@@ -143,7 +143,7 @@ def changed(cfg: DictConfig, fit: DictConfig, arm: Any) -> DictConfig:
     return one
 
 
-def _arms(cfg: DictConfig, fit: DictConfig) -> dict[str, ci.Arm]:
+def arms_of(cfg: DictConfig, fit: DictConfig) -> dict[str, ci.Arm]:
     """The arms of a fit as they are asked for: all, one for everybody, or a new one."""
     own = dict(fit.arms.items()) or {"*": fit}
     if cfg.arm is not None:
@@ -199,8 +199,8 @@ def _number(cfg: DictConfig, name: str, otherwise: float) -> float:
 
 def told(forecast: Forecast, late: Any, each: Any) -> list[str]:
     """The forecast in words: how many draws, failures, what was not learned, and how held-out readings fell."""
-    lines = [f"{len(forecast.draw)} draws, {len(forecast.subjects)} subjects, {forecast.num_failed} of"]
-    lines[0] += f" {forecast.num_solves} solves failed"
+    counts = f"{forecast.num_failed} of {forecast.num_solves} solves failed"
+    lines = [f"draws: {len(forecast.draw)}, subjects: {len(forecast.subjects)}; {counts}"]
     if forecast.unlearned:
         lines.append(f"not learned by the fit, drawn from the prior: {', '.join(forecast.unlearned)}")
     if lost := each.loc[each["num_failed"] == len(forecast.draw), "subject"].tolist():

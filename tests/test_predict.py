@@ -36,6 +36,7 @@ from cytostorm.models import Minimal, Scenario, bolus, replace, simulate
 from cytostorm.scripts.cli import run
 from cytostorm.scripts.compose import composed
 from cytostorm.scripts.fit import prepare, world
+from cytostorm.scripts.predict import arms_of, changed
 
 KEY = jax.random.PRNGKey(7)
 OMEGA, SIGMA, NUM = 0.6, 0.5, 400
@@ -312,6 +313,34 @@ def test_a_table_of_new_subjects_is_predicted_from_its_first_readings(fitted_pop
     table = pd.read_csv(tmp_path / "run" / "predictions.csv")
     assert table["time_h"].max() == 6
     assert table.loc[table["time_h"] == 1.5, "curve_median"].between(100, 600).all()
+
+
+def resolved(*overrides):
+    """The configuration of a fit as its folder keeps it."""
+    return OmegaConf.create(OmegaConf.to_container(composed("fit", list(overrides)), resolve=True))
+
+
+def test_a_trigger_brings_its_stimulus_to_a_model_that_had_that_of_the_fit():
+    asked = composed("predict", ["fit=folder", "trigger=cart"])
+    fit = resolved()
+    assert changed(asked, fit, fit).model.stimulus._target_.endswith("Expansion")
+    fit.model.stimulus.n_u = 7.0  # not the trigger's own
+    assert changed(asked, fit, fit).model.stimulus.n_u == 7
+
+
+@pytest.mark.parametrize(
+    ("asked", "durations"),
+    [
+        ([], {"endotoxemia_bolus": [0.0], "endotoxemia_infusion": [4.0]}),
+        (["treatment=tocilizumab"], {"endotoxemia_bolus": [0.0, 1.0], "endotoxemia_infusion": [4.0, 1.0]}),
+        (["arm=endotoxemia_infusion"], {"*": [4.0]}),
+        (["trigger=lps_bolus", "treatment=tocilizumab"], {"*": [0.0, 1.0]}),
+    ],
+    ids=["as they are", "treated", "one for all", "a new one"],
+)
+def test_arms_are_those_of_the_fit_in_the_scenario_that_is_asked_for(asked, durations):
+    found = arms_of(composed("predict", ["fit=folder", *asked]), resolved("experiment=endotoxemia_population"))
+    assert {name: arm.scenario.doses.duration.tolist() for name, arm in found.items()} == durations
 
 
 OF_ONE = {
