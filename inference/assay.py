@@ -18,7 +18,7 @@ MEANINGS = {
 
 
 class Assays(eqx.Module):
-    r"""What is read, $c f + b$, of a prediction $f$, by analyte, in every study but the first.
+    r"""What is read, $c f + b$, of a prediction $f$, by analyte, in every study but the `first`.
 
     `priors` are those of the factor (`assay`) and of the `background`; where one is missing it is 1, or 0. `scales` are
     the pairs of study and analyte, and `scaled` says which of them a reading belongs to.
@@ -28,10 +28,17 @@ class Assays(eqx.Module):
     scales: tuple[tuple[str, str], ...] = eqx.field(static=True)
     scaled: Float[np.ndarray, "obs scale"]
 
-    def __init__(self, factor: Prior | None, background: Prior | None, studies: Sequence[str], analytes: Sequence[str]):
+    def __init__(
+        self,
+        factor: Prior | None,
+        background: Prior | None,
+        first: str,
+        studies: Sequence[str],
+        analytes: Sequence[str],
+    ):
         given = {"assay": factor, "background": background}
         pairs = list(zip(studies, analytes, strict=True))
-        others = tuple(pair for pair in dict.fromkeys(pairs) if pair[0] != studies[0])
+        others = tuple(pair for pair in dict.fromkeys(pairs) if pair[0] != first)
         self.priors = {name: prior for name, prior in given.items() if prior is not None and others}
         self.scales = others if self.priors else ()
         self.scaled = self.along(pairs)

@@ -1,37 +1,29 @@
 r"""How well a population predicts a subject that was left out, without fitting it anew.
 
-The likelihood of all readings of a subject $s$ under the population alone is an integral over who the subject may be,
-
-$$p(y_s \mid \varphi) = \int p(y_s \mid \theta, \varphi)\, N(\log\theta; \mu(\varphi), \Sigma(\varphi))\, d\log\theta,$$
-
-taken by importance sampling: half of the points come from the population, half from a normal distribution around the
-posterior of that subject. Pareto-smoothed weights $1 / p(y_s \mid \varphi)$ then turn draws of the posterior of all into
+The likelihood $p(y_s \mid \varphi)$ of all readings of a subject $s$ under the population alone comes from `importance`.
+Pareto-smoothed weights $1 / p(y_s \mid \varphi)$ then turn draws of the posterior of all into
 draws of the posterior without $s$ (Vehtari, Gelman and Gabry, Stat Comput 2017;27:1413; over whole subjects as in Merkle,
 Furr and Rabe-Hesketh, Psychometrika 2019;84:802).
 """
 
 from typing import Any
 
-import arviz_stats  # noqa: F401 - gives xarray its `azstats`
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-import xarray as xr
 from jax.scipy.special import logsumexp
-from jax.scipy.stats import multivariate_normal
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.stats import t
 
+from .importance import NUM_POINTS, WIDER, places, possible, smoothed, weighed
 from .population import Population
 from .samplers import thinned
 from .site import Values
 from .summary import inside
 
 NUM_DRAWS = 200
-NUM_POINTS = 128  # of each half
-WIDER = 1.5  # the normal distribution around a subject's posterior, in standard deviations of it
 
 
 class LeftOut(eqx.Module):
@@ -53,55 +45,31 @@ def leave_one_out(problem: Population, values: dict[str, np.ndarray], key: PRNGK
     total = len(next(iter(values.values())))
     index = thinned(total, NUM_DRAWS)
     theta = np.asarray(jax.jit(jax.vmap(problem.individual))({n: jnp.asarray(x) for n, x in values.items()}))
-    which = np.array([list(problem.priors).index(name) for name in problem.variability.effects])
-    own = theta[:, :, which]
+    own = theta[:, :, places(problem)]
     middle = own.mean(axis=0)
-    wide = WIDER**2 * np.stack([np.cov(own[:, i].T).reshape(len(which), -1) for i in range(own.shape[1])])
-    run = jax.jit(lambda values, key: _one(problem, values, key, jnp.asarray(middle), jnp.asarray(wide), which))
+    wide = WIDER**2 * np.stack([np.cov(own[:, i].T).reshape(own.shape[2], -1) for i in range(own.shape[1])])
+    run = jax.jit(lambda values, key: _one(problem, values, key, jnp.asarray(middle), jnp.asarray(wide)))
     parts = [
         jax.device_get(run({n: jnp.asarray(x[i]) for n, x in values.items()}, k))
         for i, k in zip(index, jax.random.split(key, len(index)), strict=True)
     ]
     likelihood, replicates = (np.stack(x) for x in zip(*parts, strict=True))
-    # A draw under which a subject is impossible leaves a ratio that the smoothing can still order.
-    likelihood = np.maximum(likelihood, likelihood.max(axis=0) - 700)
-    with np.errstate(over="ignore"):  # ArviZ takes the logarithm of what the weights divide by
-        weights, shape = xr.DataArray(likelihood.T, dims=("subject", "sample")).azstats.psislw(dim="sample")
-    weights = np.asarray(weights.transpose("sample", "subject"))
+    likelihood = possible(likelihood)
+    weights, shape = smoothed(-likelihood)
     elpd = np.asarray(logsumexp(weights + likelihood, axis=0)) - np.asarray(logsumexp(weights, axis=0))
-    return LeftOut(likelihood, np.exp(weights - weights.max(axis=0)), np.asarray(shape), elpd, replicates)
+    return LeftOut(likelihood, np.exp(weights - weights.max(axis=0)), shape, elpd, replicates)
 
 
 def _one(
-    problem: Population, values: Values, key: Array, middle: Array, wide: Array, which: np.ndarray
+    problem: Population, values: Values, key: Array, middle: Array, wide: Array
 ) -> tuple[Float[Array, " subject"], Float[Array, "point obs"]]:
     """Of one draw of the population: the log-likelihood of every subject, and readings of new subjects."""
-    key_new, key_own, key_read = jax.random.split(key, 3)
-    num, size = len(problem.cohort), len(which)
-    centre = problem.centre(values)
-    mean = jnp.stack([centre[name] for name in problem.variability.effects], axis=1)
-    root = values["omega"][:, None] * problem.variability.root(values)
-    spread = problem.weight[:, None, None] ** 2 * (root @ root.T)
-    noise = jax.random.normal(key_new, (NUM_POINTS, num, size))
-    new = mean + jnp.einsum("sij,psj->psi", jnp.linalg.cholesky(spread), noise)
-    noise = jax.random.normal(key_own, (NUM_POINTS, num, size))
-    own = middle + jnp.einsum("sij,psj->psi", jnp.linalg.cholesky(wide), noise)
-    points = jnp.concatenate([new, own])
-    typical = jnp.stack([centre[name] for name in problem.priors], axis=1)
-    log_f, okay = jax.lax.map(lambda x: problem.read_at(values, typical.at[:, which].set(x)), points)
-    read = jax.vmap(lambda f: problem.noise.log_density(f, values, problem.data, problem.scatter))(log_f)
-    owner = problem.owner
-    likelihood = jax.vmap(lambda x: jax.ops.segment_sum(x, owner, num))(read)
-    density = jax.vmap(jax.vmap(multivariate_normal.logpdf))
-    at = lambda m, c: density(points, jnp.broadcast_to(m, points.shape), jnp.broadcast_to(c, (*points.shape, size)))  # noqa: E731
-    target = at(mean, spread)
-    proposal = jnp.logaddexp(target, at(middle, wide)) - jnp.log(2.0)
-    terms = jnp.where(okay, likelihood + target - proposal, -jnp.inf)
-    keys = jax.random.split(key_read, NUM_POINTS)
+    key_points, key_read = jax.random.split(key)
+    found = weighed(problem, values, key_points, middle, wide)
     replicates = jax.vmap(lambda k, f: problem.noise.draw(k, f, values, problem.data, problem.scatter))(
-        keys, log_f[:NUM_POINTS]
+        jax.random.split(key_read, NUM_POINTS), found.log_f[:NUM_POINTS]
     )
-    return logsumexp(terms, axis=0) - jnp.log(2.0 * NUM_POINTS), replicates
+    return found.log_likelihood, replicates
 
 
 def coverage(problem: Population, left: LeftOut, level: float = 0.9) -> pd.DataFrame:

@@ -62,6 +62,12 @@ class Observations(eqx.Module):
         """The same observations with other values."""
         return eqx.tree_at(lambda data: data.value, self, value)
 
+    def rows(self, which: Bool[np.ndarray, " obs"]) -> "Observations":
+        """Some of the observations."""
+        named = {name: tuple(np.array(getattr(self, name))[which].tolist()) for name in ("subject", "analyte")}
+        numbers = {name: getattr(self, name)[which] for name in ("time", "value", "cens", "limit", "n", "spread")}
+        return Observations(**named, **numbers, bound=None if self.bound is None else self.bound[which])
+
     @property
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
         """The ends of a bar for each row: the 95 % interval of a group's mean; for an individual, its value."""

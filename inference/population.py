@@ -34,6 +34,7 @@ class Population(eqx.Module):
     do its readings to their predictions.
 
     Arms are named by subjects: `subject.arm`, or the study where that is blank. An arm called `*` is for all others.
+    `reference` is the study on whose scale predictions are (the first, unless named): the assays of others have factors.
 
     Raises `ValueError` for a subject without an arm, an effect on a parameter without a prior, a covariate that a subject
     lacks, and what `Panel` refuses.
@@ -61,6 +62,7 @@ class Population(eqx.Module):
         variability: Variability,
         noise: Noise | None = None,
         solver: Solver | None = None,
+        reference: str | None = None,
     ):
         self.arms, self.cohort, self.priors, self.variability = arms, cohort, priors, variability
         self.noise, self.solver = noise or LogNormal(per_analyte=True), solver or Solver()
@@ -78,7 +80,8 @@ class Population(eqx.Module):
         self.panels = self._panels(owner)
         self.explained = {c.name: (c, self._along(c)) for c in variability.covariates}
         studies = [cohort.subjects[i].study for i in owner]
-        self.assays = Assays(variability.assay, variability.background, studies, self.data.analyte)
+        first = cohort.studies[0] if reference is None else reference
+        self.assays = Assays(variability.assay, variability.background, first, studies, self.data.analyte)
 
     def _panels(self, owner: np.ndarray) -> tuple[Panel, ...]:
         groups: dict[tuple[str, float], list[int]] = {}
@@ -163,7 +166,12 @@ class Population(eqx.Module):
 
     def predict(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
         """The log-prediction of every reading and which subjects could be solved; differentiable in reverse mode."""
-        theta = self.individual(values)
+        return self.predict_at(values, self.individual(values))
+
+    def predict_at(
+        self, values: Values, theta: Float[Array, "subject parameter"]
+    ) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
+        """What `predict` returns where the subjects have these log-parameters."""
         parts = [with_jacobian(p.linearize, p.owner)(theta[np.array(p.members)]) for p in self.panels]
         return self._gather(values, parts)
 
@@ -176,6 +184,13 @@ class Population(eqx.Module):
     ) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
         """What `read` returns where the subjects have these log-parameters."""
         return self._gather(values, [p.read(theta[np.array(p.members)]) for p in self.panels])
+
+    def forecast_at(
+        self, values: Values, theta: Float[Array, "subject parameter"]
+    ) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
+        """What `read_at` returns, but that a prediction may be zero: its logarithm is then minus infinity."""
+        parts = [p.value(theta[np.array(p.members)]) for p in self.panels]
+        return self._gather(values, [(jnp.log(x), okay) for x, okay in parts])
 
     def _gather(self, values: Values, parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
         """Predictions and success in the order of the cohort, on the scale of each assay."""

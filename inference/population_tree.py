@@ -50,8 +50,8 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     thin = thinned(shape[0] * shape[1], NUM_REPLICATES)
     some = {name: x[thin] for name, x in flat.items()}
     key_y, key_new = branches(key_y, 2)
-    reads = _by_batch(lambda values, key: _read(problem, values, key), flat, key_y)
-    renewed = _by_batch(lambda values, key: _read(problem, problem.renewed(values, key), key), some, key_new)
+    reads = by_batch(lambda values, key: _read(problem, values, key), flat, key_y)
+    renewed = by_batch(lambda values, key: _read(problem, problem.renewed(values, key), key), some, key_new)
     theta = jax.jit(jax.vmap(problem.individual))(flat)
     by_chain = lambda x: np.asarray(x).reshape(*shape, *np.shape(x)[1:])  # noqa: E731
     before = {name: np.asarray(x) for name, x in problem.draw(key_prior, NUM_PRIOR).items()}
@@ -88,15 +88,15 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     return tree
 
 
-def _by_batch(function: Any, values: dict[str, np.ndarray], key: PRNGKeyArray) -> Any:
-    """A function of one draw and a key over all draws, in batches of equal size."""
-    num = len(next(iter(values.values())))
+def by_batch(function: Any, values: Any, key: PRNGKeyArray) -> Any:
+    """A function of one draw and a key over all draws (arrays with a leading draw axis), in batches of equal size."""
+    num = len(jax.tree.leaves(values)[0])
     spare = -num % BATCH
     run = jax.jit(lambda values, key, begin: jax.vmap(function)(values, _keys(key, begin)))
     parts = []
     for begin in range(0, num + spare, BATCH):
         index = np.minimum(np.arange(begin, begin + BATCH), num - 1)
-        parts.append(jax.device_get(run({n: x[index] for n, x in values.items()}, key, np.array(begin))))
+        parts.append(jax.device_get(run(jax.tree.map(lambda x: x[index], values), key, np.array(begin))))
     return jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
 
 
@@ -175,7 +175,7 @@ def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:
             read = jax.vmap(problem.assays.read, (1, None, None), 1)  # over the times
             return {a: jnp.exp(read(jnp.log(jnp.maximum(found[a], 1e-300)), values, along[a])) for a in analytes}
 
-        found = _by_batch(one, chosen, root(0))
+        found = by_batch(one, chosen, root(0))
         for a in analytes:
             curves[a][:, members] = found[a]
     return xr.Dataset(

@@ -367,3 +367,16 @@ def test_several_subjects_without_a_word_on_how_they_differ_are_refused(cohort_r
     path = cohort_run.parent / "table.csv"
     assert run(["fit", "data=cohort", f"data.path={path}"]) == 2
     assert "say how they differ with `variability=`" in capsys.readouterr().err
+
+
+def test_a_fit_of_a_population_is_predicted_for_a_subject_with_a_few_readings(cohort_run, tmp_path):
+    from cytostorm.scripts.cli import run
+
+    table = tmp_path / "new.csv"
+    rows = ["A,0,il6,1,pg/mL", "A,2,il6,45,pg/mL", "A,4,il6,1000,pg/mL", "A,6,il6,400,pg/mL"]
+    table.write_text("\n".join(["subject,time_h,analyte,value,unit", *rows]) + "\n")
+    given = ["data=cohort", f"data.path={table}", "known_until_h=4", "num_times=9"]
+    assert run(["predict", f"fit={cohort_run}", *given, f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    each = pd.read_csv(tmp_path / "run" / "subjects.csv").iloc[0]
+    assert (each["num_known"], each["num_held_out"], each["num_failed"]) == (3, 1, 0)
+    assert len(pd.read_csv(tmp_path / "run" / "held_out.csv")) == 1
