@@ -10,6 +10,7 @@ draws of the posterior without $s$ (Vehtari, Gelman and Gabry, Stat Comput 2017;
 Furr and Rabe-Hesketh, Psychometrika 2019;84:802).
 """
 
+from functools import partial
 from typing import Any
 
 import arviz_stats  # noqa: F401 - gives xarray its `azstats`
@@ -24,6 +25,7 @@ from jax.scipy.stats import multivariate_normal
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.stats import t
 
+from .arguments import jitted
 from .population import Population
 from .samplers import thinned
 from .site import Values
@@ -52,14 +54,15 @@ def leave_one_out(problem: Population, values: dict[str, np.ndarray], key: PRNGK
     """Every subject left out in turn, from draws of the posterior of all (`values`: a leading draw axis)."""
     total = len(next(iter(values.values())))
     index = thinned(total, NUM_DRAWS)
-    theta = np.asarray(jax.jit(jax.vmap(problem.individual))({n: jnp.asarray(x) for n, x in values.items()}))
+    individuals = jitted(lambda at, values: jax.vmap(at.individual)(values), problem)
+    theta = np.asarray(individuals({n: jnp.asarray(x) for n, x in values.items()}))
     which = np.array([list(problem.priors).index(name) for name in problem.variability.effects])
     own = theta[:, :, which]
     middle = own.mean(axis=0)
     wide = WIDER**2 * np.stack([np.cov(own[:, i].T).reshape(len(which), -1) for i in range(own.shape[1])])
-    run = jax.jit(lambda values, key: _one(problem, values, key, jnp.asarray(middle), jnp.asarray(wide), which))
+    run = jitted(partial(_one, which=which), problem)
     parts = [
-        jax.device_get(run({n: jnp.asarray(x[i]) for n, x in values.items()}, k))
+        jax.device_get(run({n: jnp.asarray(x[i]) for n, x in values.items()}, k, middle, wide))
         for i, k in zip(index, jax.random.split(key, len(index)), strict=True)
     ]
     likelihood, replicates = (np.stack(x) for x in zip(*parts, strict=True))
