@@ -1,6 +1,7 @@
 """How the assays of other studies read: on a scale of their own, above a background of their own."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ class Assays(eqx.Module):
 
     priors: dict[str, Prior]
     scales: tuple[tuple[str, str], ...] = eqx.field(static=True)
-    scaled: Float[np.ndarray, "obs scale"]
+    scaled: Float[Array | np.ndarray, "obs scale"]
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class Assays(eqx.Module):
         }
 
     def read(
-        self, log_f: Float[Array, " reading"], values: Values, scaled: Float[np.ndarray, "reading scale"] | None = None
+        self, log_f: Float[Array, " reading"], values: Values, scaled: Float[Any, "reading scale"] | None = None
     ) -> Float[Array, " reading"]:
         """The logarithm of what the assays read of these log-predictions: those of the readings, or of pairs `along`."""
         scaled = self.scaled if scaled is None else scaled

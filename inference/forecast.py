@@ -88,12 +88,12 @@ def same_subject(
     key_draws, key_read = branches(key, 2)
     index, values, unlearned = posterior_draws(future, tree, num, key_draws)
 
-    def one(values: Values, key: Array) -> tuple[Array, ...]:
-        log_f, okay = future.forecast(values)
-        drawn = future.noise.draw(key, log_f, values, data)
-        return okay[None], log_f, drawn, future.noise.log_density(log_f, values, data)
+    def one(at: Problem, values: Values, key: Array) -> tuple[Array, ...]:
+        log_f, okay = at.forecast(values)
+        drawn = at.noise.draw(key, log_f, values, at.data)
+        return okay[None], log_f, drawn, at.noise.log_density(log_f, values, at.data)
 
-    read = by_batch(one, values, key_read)
+    read = by_batch(future, one, values, key_read)
     return _forecast(index, (label,), analytes, times, read, late, early, unlearned)
 
 
@@ -113,7 +113,7 @@ def new_subjects(
     future = _future(make, cohort, analytes, times, {})
     key_draws, key_who, key_read = branches(key, 3)
     index, values, unlearned = posterior_draws(future, tree, NUM_DRAWS if num is None else num, key_draws)
-    theta = by_batch(lambda values, key: future.individual(future.renewed(values, key)), values, key_who)
+    theta = by_batch(future, lambda at, values, key: at.individual(at.renewed(values, key)), values, key_who)
     none = design("", [], times)
     read = _read(future, values, theta, key_read)
     found = _forecast(index, tuple(cohort.labels), list(analytes), times, read, none, none, unlearned)
@@ -229,13 +229,13 @@ def _future(
 def _read(future: Population, values: Drawn, theta: np.ndarray, key: PRNGKeyArray) -> tuple[np.ndarray, ...]:
     """Success of every subject, and log-prediction, replicate and log-density of every reading, for every draw."""
 
-    def one(both: tuple[Values, Array], key: Array) -> tuple[Array, ...]:
+    def one(at: Population, both: tuple[Values, Array], key: Array) -> tuple[Array, ...]:
         values, theta = both
-        log_f, okay = future.forecast_at(values, theta)
-        drawn = future.noise.draw(key, log_f, values, future.data, future.scatter)
-        return okay, log_f, drawn, future.noise.log_density(log_f, values, future.data, future.scatter)
+        log_f, okay = at.forecast_at(values, theta)
+        drawn = at.noise.draw(key, log_f, values, at.data, at.scatter)
+        return okay, log_f, drawn, at.noise.log_density(log_f, values, at.data, at.scatter)
 
-    return by_batch(one, (values, theta), key)
+    return by_batch(future, one, (values, theta), key)
 
 
 def _forecast(

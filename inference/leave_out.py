@@ -17,6 +17,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.stats import t
 
+from .arguments import jitted
 from .importance import NUM_POINTS, WIDER, places, possible, smoothed, weighed
 from .population import Population
 from .samplers import thinned
@@ -24,6 +25,7 @@ from .site import Values
 from .summary import inside
 
 NUM_DRAWS = 200
+ENOUGH = 4  # draws for every shared parameter, to regress on them
 
 
 class LeftOut(eqx.Module):
@@ -44,13 +46,12 @@ def leave_one_out(problem: Population, values: dict[str, np.ndarray], key: PRNGK
     """Every subject left out in turn, from draws of the posterior of all (`values`: a leading draw axis)."""
     total = len(next(iter(values.values())))
     index = thinned(total, NUM_DRAWS)
-    theta = np.asarray(jax.jit(jax.vmap(problem.individual))({n: jnp.asarray(x) for n, x in values.items()}))
-    own = theta[:, :, places(problem)]
-    middle = own.mean(axis=0)
-    wide = WIDER**2 * np.stack([np.cov(own[:, i].T).reshape(own.shape[2], -1) for i in range(own.shape[1])])
-    run = jax.jit(lambda values, key: _one(problem, values, key, jnp.asarray(middle), jnp.asarray(wide)))
+    individuals = jitted(lambda at, values: jax.vmap(at.individual)(values), problem)
+    theta = np.asarray(individuals({n: jnp.asarray(x) for n, x in values.items()}))
+    middle, wide = given(problem, values, theta[:, :, places(problem)])
+    run = jitted(_one, problem)
     parts = [
-        jax.device_get(run({n: jnp.asarray(x[i]) for n, x in values.items()}, k))
+        jax.device_get(run({n: jnp.asarray(x[i]) for n, x in values.items()}, k, middle[i], wide))
         for i, k in zip(index, jax.random.split(key, len(index)), strict=True)
     ]
     likelihood, replicates = (np.stack(x) for x in zip(*parts, strict=True))
@@ -58,6 +59,26 @@ def leave_one_out(problem: Population, values: dict[str, np.ndarray], key: PRNGK
     weights, shape = smoothed(-likelihood)
     elpd = np.asarray(logsumexp(weights + likelihood, axis=0)) - np.asarray(logsumexp(weights, axis=0))
     return LeftOut(likelihood, np.exp(weights - weights.max(axis=0)), shape, elpd, replicates)
+
+
+def given(
+    problem: Population, values: dict[str, np.ndarray], own: Float[np.ndarray, "draw subject effect"]
+) -> tuple[Float[np.ndarray, "draw subject effect"], Float[np.ndarray, "subject effect effect"]]:
+    """Normal distributions around every subject's posterior given each draw of the population, somewhat wider.
+
+    What the population tells of a subject is read off the draws by linear regression, where they are many.
+    """
+    num, _, size = own.shape
+    shared = np.asarray(problem.sites.positions(values))[:, problem.sites.blocks[0]]
+    off = own - own.mean(axis=0)
+    told, lost = np.zeros_like(off), 1
+    if num > ENOUGH * shared.shape[1]:
+        design = shared - shared.mean(axis=0)
+        told = (design @ np.linalg.lstsq(design, off.reshape(num, -1), rcond=1e-9)[0]).reshape(off.shape)
+        lost += shared.shape[1]
+    rest = off - told
+    wide = WIDER**2 * np.einsum("dsi,dsj->sij", rest, rest) / (num - lost)
+    return own.mean(axis=0) + told, wide + 1e-12 * np.eye(size)
 
 
 def _one(

@@ -14,6 +14,7 @@ from numpyro.handlers import seed, substitute
 
 from cytostorm.models import Solver, replace
 
+from .arguments import jitted
 from .assay import Assays
 from .cohort import Cohort, Subject
 from .gradient import with_jacobian
@@ -32,6 +33,8 @@ class Population(eqx.Module):
     `priors` are those of the population's medians. Subjects differ by `variability`; parameters that it does not name
     are the same in all. A subject whose readings are the mean of $n$ lies closer to the median by $1/\sqrt n$, and so
     do its readings to their predictions.
+
+    `sampled` is every sampled scalar with a log-normal prior: the population's medians and the noise.
 
     Arms are named by subjects: `subject.arm`, or the study where that is blank. An arm called `*` is for all others.
     `reference` is the study on whose scale predictions are (the first, unless named): the assays of others have factors.
@@ -53,6 +56,7 @@ class Population(eqx.Module):
     weight: Float[np.ndarray, " subject"]
     scatter: Float[np.ndarray, " obs"]
     assays: Assays
+    sampled: dict[str, Prior] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -74,7 +78,8 @@ class Population(eqx.Module):
         every = joined([subject.data for subject in cohort])
         size = np.maximum(every.n, 1)
         self.scatter = 1 / np.sqrt(size)
-        self.data = dataclasses.replace(every, n=np.zeros_like(every.n))
+        self.data = dataclasses.replace(every, n=np.zeros_like(every.n)).sorted_out()
+        self.sampled = {name: priors[name] for name in priors} | self.noise.parameters(self.data)
         owner = self.owner = np.array([cohort.labels.index(label) for label in every.subject])
         self.weight = np.array([1 / np.sqrt(size[owner == i].max(initial=1)) for i in range(len(cohort))])
         self.panels = self._panels(owner)
@@ -117,10 +122,9 @@ class Population(eqx.Module):
     def _along(self, covariate: Any) -> Float[np.ndarray, " subject"]:
         return covariate.along(np.array([s.covariate(covariate.covariate, np.zeros(1))[0] for s in self.cohort]))
 
-    @property
-    def sampled(self) -> dict[str, Prior]:
-        """Every sampled scalar with a log-normal prior: the population's medians and the noise."""
-        return {name: self.priors[name] for name in self.priors} | self.noise.parameters(self.data)
+    def padded(self) -> "Population":
+        """This: its panels are padded, but share programs only with cohorts of the same design."""
+        return self
 
     @property
     def sites(self) -> Sites:
@@ -139,11 +143,11 @@ class Population(eqx.Module):
     def draw(self, key: PRNGKeyArray, num: int) -> Values:
         """`num` draws of everything that is sampled from its prior."""
 
-        def one(key: PRNGKeyArray) -> Values:
-            return seed(self.latent, key)()  # type: ignore[return-value]
+        def every(problem: Population, key: PRNGKeyArray) -> Values:
+            # One after the other: side by side they take seconds longer to compile.
+            return jax.lax.map(lambda key: seed(problem.latent, key)(), jax.random.split(key, num))
 
-        # One after the other: side by side they take seconds longer to compile.
-        return jax.jit(lambda key: jax.lax.map(one, jax.random.split(key, num)))(key)
+        return jitted(every, self)(key)
 
     def renewed(self, values: Values, key: PRNGKeyArray) -> Values:
         """The same population with new subjects in the place of those who were studied."""

@@ -1,6 +1,7 @@
 """The posterior of a population as one labelled tree: its medians, every subject, and subjects still to come."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import arviz_base as azb
@@ -14,8 +15,10 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from cytostorm.models import Model, Plan, derivations, replace, together
 
 from .analyte import UNITS
+from .arguments import jitted
 from .assay import MEANINGS
 from .keys import branches, root
+from .panel import Panel
 from .population import Population
 from .samplers import Draws, thinned
 from .site import Values
@@ -50,9 +53,9 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     thin = thinned(shape[0] * shape[1], NUM_REPLICATES)
     some = {name: x[thin] for name, x in flat.items()}
     key_y, key_new = branches(key_y, 2)
-    reads = by_batch(lambda values, key: _read(problem, values, key), flat, key_y)
-    renewed = by_batch(lambda values, key: _read(problem, problem.renewed(values, key), key), some, key_new)
-    theta = jax.jit(jax.vmap(problem.individual))(flat)
+    reads = by_batch(problem, _read, flat, key_y)
+    renewed = by_batch(problem, lambda at, values, key: _read(at, at.renewed(values, key), key), some, key_new)
+    theta = jitted(lambda at, values: jax.vmap(at.individual)(values), problem)(flat)
     by_chain = lambda x: np.asarray(x).reshape(*shape, *np.shape(x)[1:])  # noqa: E731
     before = {name: np.asarray(x) for name, x in problem.draw(key_prior, NUM_PRIOR).items()}
     coords = _coordinates(problem)
@@ -88,11 +91,11 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     return tree
 
 
-def by_batch(function: Any, values: Any, key: PRNGKeyArray) -> Any:
-    """A function of one draw and a key over all draws (arrays with a leading draw axis), in batches of equal size."""
+def by_batch(problem: Any, function: Any, values: Any, key: PRNGKeyArray) -> Any:
+    """A function of a problem, one draw and a key over all draws (a leading axis of `values`), in batches of equal size."""
     num = len(jax.tree.leaves(values)[0])
     spare = -num % BATCH
-    run = jax.jit(lambda values, key, begin: jax.vmap(function)(values, _keys(key, begin)))
+    run = jitted(lambda at, values, key, begin: jax.vmap(partial(function, at))(values, _keys(key, begin)), problem)
     parts = []
     for begin in range(0, num + spare, BATCH):
         index = np.minimum(np.arange(begin, begin + BATCH), num - 1)
@@ -170,12 +173,13 @@ def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:
         studies = [problem.cohort.subjects[i].study for i in part.members]
         along = {a: problem.assays.along([(study, a) for study in studies]) for a in analytes}
 
-        def one(values: Values, key: Array, part=part, prepared=prepared, members=members, along=along):
+        def one(both: tuple[Population, Panel, Plan], values: Values, key: Array, members=members, along=along):
+            problem, part, prepared = both
             found, _ = part.curves(problem.individual(values)[members], prepared)
             read = jax.vmap(problem.assays.read, (1, None, None), 1)  # over the times
             return {a: jnp.exp(read(jnp.log(jnp.maximum(found[a], 1e-300)), values, along[a])) for a in analytes}
 
-        found = by_batch(one, chosen, root(0))
+        found = by_batch((problem, part, prepared), one, chosen, root(0))
         for a in analytes:
             curves[a][:, members] = found[a]
     return xr.Dataset(

@@ -7,6 +7,7 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
+from .batch import filled as filled  # noqa: E402
 from .batch import together as together  # noqa: E402
 from .constant import constant as constant  # noqa: E402
 from .dose import Doses as Doses  # noqa: E402
