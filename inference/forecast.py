@@ -152,8 +152,8 @@ def known_subjects(
     if len(index) < FEWEST:
         raise ValueError(f"{len(index)} draws are too few to weigh; give `num_draws` or the fit {FEWEST} or more")
     own = dict(values)
-    if past.scales:
-        own["assay"] = values["assay"][:, [future.scales.index(pair) for pair in past.scales]]
+    for name in past.assays.priors:
+        own[name] = values[name][:, [future.assays.scales.index(pair) for pair in past.assays.scales]]
     typical = {n: np.exp(np.log(x).mean(axis=0)) if np.all(x > 0) else x.mean(axis=0) for n, x in own.items()}
     middle, wide = jax.jit(lambda values, key: laplace(past, values, key))(typical, key_climb)
 

@@ -18,7 +18,7 @@ def posterior_draws(
 ) -> tuple[Int[np.ndarray, " kept"], Drawn, list[str]]:
     """At most `num` draws of what all subjects share: their numbers, their values, and what the fit did not learn.
 
-    Noise of an analyte that was not read, and factors of an assay that was not used, are drawn from their priors.
+    Noise of an analyte that was not read, and what an assay that was not used reads, are drawn from their priors.
 
     Raises `ValueError` where a parameter of `problem` is not in the posterior, and for a `num` below 1.
     """
@@ -49,15 +49,15 @@ def posterior_draws(
     values |= {name: flat(name) for name in ("omega", *(c.name for c in problem.variability.covariates if c.sd is not None))}
     if problem.variability.correlated:
         values["root"] = _root(flat("correlation"), len(problem.variability.effects))
-    if problem.scales:
-        prior = problem.variability.assay
-        assert prior is not None
-        known = dict(zip(posterior["scale"].values, flat("assay").T, strict=True)) if "assay" in posterior else {}
-        labels = [f"{study}:{analyte}" for study, analyte in problem.scales]
-        values["assay"] = np.stack(
+    labels = [f"{study}:{analyte}" for study, analyte in problem.assays.scales]
+    for (name, prior), key in zip(
+        problem.assays.priors.items(), branches(key_assay, len(problem.assays.priors)), strict=True
+    ):
+        known = dict(zip(posterior["scale"].values, flat(name).T, strict=True)) if name in posterior else {}
+        values[name] = np.stack(
             [
-                known[label] if label in known else otherwise(f"assay[{label}]", prior, k)
-                for label, k in zip(labels, branches(key_assay, len(labels)), strict=True)
+                known[label] if label in known else otherwise(f"{name}[{label}]", prior, k)
+                for label, k in zip(labels, branches(key, len(labels)), strict=True)
             ],
             axis=1,
         )

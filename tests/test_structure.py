@@ -103,6 +103,7 @@ ORDER = [
     "gradient",
     "problem",
     "synthetic",
+    "assay",
     "variability",
     "panel",
     "population",
