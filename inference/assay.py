@@ -19,7 +19,7 @@ MEANINGS = {
 
 
 class Assays(eqx.Module):
-    r"""What is read, $c f + b$, of a prediction $f$, by analyte, in every study but the `first`.
+    r"""What is read, $c f + b$, of a prediction $f$, by analyte, in every study but the first, or `reference`.
 
     `priors` are those of the factor (`assay`) and of the `background`; where one is missing it is 1, or 0. `scales` are
     the pairs of study and analyte, and `scaled` says which of them a reading belongs to.
@@ -33,10 +33,11 @@ class Assays(eqx.Module):
         self,
         factor: Prior | None,
         background: Prior | None,
-        first: str,
         studies: Sequence[str],
         analytes: Sequence[str],
+        reference: str | None = None,
     ):
+        first = studies[0] if reference is None else reference
         given = {"assay": factor, "background": background}
         pairs = list(zip(studies, analytes, strict=True))
         others = tuple(pair for pair in dict.fromkeys(pairs) if pair[0] != first)

@@ -85,8 +85,7 @@ class Population(eqx.Module):
         self.panels = self._panels(owner)
         self.explained = {c.name: (c, self._along(c)) for c in variability.covariates}
         studies = [cohort.subjects[i].study for i in owner]
-        first = cohort.studies[0] if reference is None else reference
-        self.assays = Assays(variability.assay, variability.background, first, studies, self.data.analyte)
+        self.assays = Assays(variability.assay, variability.background, studies, self.data.analyte, reference)
 
     def _panels(self, owner: np.ndarray) -> tuple[Panel, ...]:
         groups: dict[tuple[str, float], list[int]] = {}

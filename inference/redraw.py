@@ -18,7 +18,7 @@ def posterior_draws(
 ) -> tuple[Int[np.ndarray, " kept"], Drawn, list[str]]:
     """At most `num` draws of what all subjects share: their numbers, their values, and what the fit did not learn.
 
-    Noise of an analyte that was not read, and factors of an assay that was not used, are drawn from their priors.
+    Noise of an analyte that was not read, and what an assay that was not used reads, are drawn from their priors.
 
     Raises `ValueError` where a parameter of `problem` is not in the posterior, and for a `num` below 1.
     """

@@ -194,7 +194,7 @@ def test_correlations_and_assays_come_back_as_they_were_sampled():
     """What the fit knows is taken from it; the factor of a new laboratory is drawn from its prior."""
     people = tuple(dataclasses.replace(person(s, [0.0], [0.0]), study=s) for s in ("one", "two", "three"))
     wide, arm = {"median": 1.0, "fold": 2}, Arm(Minimal(), Scenario())
-    variability = Variability({"k_l": Effect(), "gamma": Effect()}, assay=Prior(1.0, 2.0))
+    variability = Variability({"k_l": Effect(), "gamma": Effect()}, assay=Prior(1.0, 2.0), background=Prior(3.0, 2.0))
     make = partial(Population, {"*": arm}, Cohort(people), Priors(k_l=wide, gamma=wide), variability, KnownNoise())
     tree = tree_of(k_l=np.ones(90), gamma=np.ones(90), omega=np.full((90, 2), 0.3))
     posterior = tree["posterior"].to_dataset().assign_coords(scale=["two:il6"])
@@ -206,8 +206,8 @@ def test_correlations_and_assays_come_back_as_they_were_sampled():
     assert values["assay"].shape == (50, 2)
     assert np.all(values["assay"][:, 0] == 3)
     assert abs(np.log(values["assay"][:, 1]).std() / Prior(1.0, 2.0).log_sd - 1) < 0.4
-    assert unlearned == ["assay[three:il6]"]
-    assert make(reference="two").scales == (("one", "il6"), ("three", "il6"))
+    assert unlearned == ["assay[three:il6]", "background[two:il6]", "background[three:il6]"]
+    assert make(reference="two").assays.scales == (("one", "il6"), ("three", "il6"))
 
 
 @pytest.fixture(scope="module")
