@@ -1,4 +1,4 @@
-// Twenty subjects of the minimal feedback model, whose gain and clearance differ: a population, once more in Stan.
+// Twenty subjects of the minimal feedback model, whose clearance and drive differ: a population, once more in Stan.
 // What is sampled: inference/variability.py; what the data are: benchmarks/export.py. The functions are those of
 // minimal.stan, which stand before this text. `z` is the unconstrained vector of our side, along the columns of `basis`.
 data {
@@ -43,21 +43,21 @@ transformed parameters {
   real sigma = exp(position[6]);
   vector[2] omega = exp(position[7 : 8]);
   real correlation = tanh(position[9]);
-  // Deviations of gain and clearance from their medians, in units of their spread and before they are correlated.
+  // Deviations of clearance and drive from their medians, in units of their spread and before they are correlated.
   matrix[2, num_subjects] deviation = to_matrix(position[10 : 9 + 2 * num_subjects], 2, num_subjects, 0);
 }
 model {
   for (i in 1 : num_subjects) {
-    real gain = gamma * exp(omega[1] * deviation[1, i]);
-    real clearance = k_l * exp(omega[2] * (correlation * deviation[1, i] + sqrt(1 - square(correlation)) * deviation[2, i]));
+    real clearance = k_l * exp(omega[1] * deviation[1, i]);
+    real drive = u0 * exp(omega[2] * (correlation * deviation[1, i] + sqrt(1 - square(correlation)) * deviation[2, i]));
     array[num_times] vector[3] y;
-    vector[3] now = rest(gain, clearance, x_l, w_l, w_r) ./ scale;
+    vector[3] now = rest(gamma, clearance, x_l, w_l, w_r) ./ scale;
     if (method == 0) {
       y = ode_rk45_tol(field, now, begin, times, rtol, atol, max_steps,
-        gain, clearance, k_m, x_l, w_l, k_r, w_r, u0, t_u, n_u, dose_time, dose, scale);
+        gamma, clearance, k_m, x_l, w_l, k_r, w_r, drive, t_u, n_u, dose_time, dose, scale);
     } else {
       y = ode_bdf_tol(field, now, begin, times, rtol, atol, max_steps,
-        gain, clearance, k_m, x_l, w_l, k_r, w_r, u0, t_u, n_u, dose_time, dose, scale);
+        gamma, clearance, k_m, x_l, w_l, k_r, w_r, drive, t_u, n_u, dose_time, dose, scale);
     }
     for (j in 1 : num_times) {
       log_value[i, j] ~ normal(log(y[j, 2] * scale[2]), sigma);

@@ -44,7 +44,7 @@ Times are of single calls from Python, the cost of the call included.
 
 The same model, priors, data, likelihood and tolerances in Stan (PyStan {pystan}). At {points} prior draws log-densities
 differ by one constant and gradients agree; the posteriors must agree in means and 5, 50 and 95 % quantiles. *Hierarchical*
-are twenty synthetic subjects of the minimal model, eight readings each, whose gain and clearance differ and are correlated
+are twenty synthetic subjects of the minimal model, eight readings each, whose clearance and drive differ and are correlated
 (`benchmarks/hierarchical.py`); every subject's own parameters are compared and counted as well.
 
 | | {names} |

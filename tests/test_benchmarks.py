@@ -64,9 +64,9 @@ def test_the_unconstrained_numbers_of_a_population_mean_the_same_to_stan(hierarc
     own = np.asarray(hierarchical.individual(sites.values(jnp.asarray(position))))
     omega, correlation, deviation = np.exp(position[6:8]), np.tanh(position[8]), position[9:].reshape(2, num)
     mixed = correlation * deviation[0] + np.sqrt(1 - correlation**2) * deviation[1]
-    np.testing.assert_allclose(own[:, 0], position[0] + omega[0] * deviation[0], rtol=1e-12)
-    np.testing.assert_allclose(own[:, 1], position[1] + omega[1] * mixed, rtol=1e-12)
-    np.testing.assert_allclose(own[:, 2:5], np.tile(position[2:5], (num, 1)), rtol=1e-12)
+    np.testing.assert_allclose(own[:, 1], position[1] + omega[0] * deviation[0], rtol=1e-12)
+    np.testing.assert_allclose(own[:, 3], position[3] + omega[1] * mixed, rtol=1e-12)
+    np.testing.assert_allclose(own[:, [0, 2, 4]], np.tile(position[[0, 2, 4]], (num, 1)), rtol=1e-12)
 
 
 def test_the_prior_of_a_population_is_that_of_its_stan_program(hierarchical):
