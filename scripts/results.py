@@ -43,7 +43,7 @@ def judged(manifest: dict) -> str:
     reasons = "".join(f"\n- {reason}" for reason in verdict["reasons"])
     return (
         f"Sampled in {minutes:.0f} min ({manifest['device']['platform']}): largest R-hat"
-        f" {verdict['rhat_max']:.3f}, smallest bulk ESS {verdict['ess_bulk_min']:.0f}, tail ESS {verdict['ess_tail_min']:.0f},"
+        f" {verdict['rhat_max']:.3f}, bulk ESS {verdict['ess_bulk_min']:.0f}, tail ESS {verdict['ess_tail_min']:.0f},"
         f" {verdict['num_divergences']} divergences, {verdict['num_failed_solves']} of {verdict['num_solves']:,} solves"
         f" failed: **{'PASS' if manifest['passed'] else 'FAIL'}**.{reasons}"
     )
