@@ -206,7 +206,7 @@ class Population(eqx.Module):
         """The NumPyro program. Where a subject cannot be solved, probability and gradient are zero."""
         values = self.latent()
         log_f, okay = self.predict(values)
-        numpyro.factor("solved", jnp.where(jnp.all(okay), 0.0, -jnp.inf))
+        numpyro.factor("solved", jnp.where(okay, 0.0, -jnp.inf))
         with numpyro.plate("obs_id", len(self.data)):
             reading = Reading(self.noise, log_f, values, self.data, self.scatter)
             numpyro.sample("y", reading, obs=jnp.asarray(self.data.value))

@@ -87,6 +87,7 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
         tree[group] = tree[group].to_dataset().assign_coords(problem.data.coordinates)
     tree["predictions"] = _curves(problem, some)
     tree["sample_stats"].attrs |= {"failed_share": [float(x) for x in draws.failed_share], **draws.facts}
+    tree["sample_stats"].attrs["failed_by_subject"] = list(draws.failed_by_subject)
     _describe(tree, problem)
     return tree
 

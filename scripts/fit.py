@@ -94,6 +94,7 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
         programs=programs.counts,
         num_solves=draws.num_solves,
         num_failed_solves=draws.num_failed,
+        failed_by_subject=by_label(problem, draws),
         num_screened=draws.starts.num_screened,
         num_screened_failed=draws.starts.num_unsolved,
         facts=draws.facts,
@@ -185,6 +186,12 @@ def of_subjects(problem: ci.Population, draws: ci.Draws, tree: Any, key: Any, fo
             f" ({len(gain)} subjects)"
         )
     return lines
+
+
+def by_label(problem: ci.Problem | ci.Population, draws: ci.Draws) -> dict[str, int]:
+    """How often each subject of a population could not be solved, where it happened."""
+    labels = problem.cohort.labels if isinstance(problem, ci.Population) else [problem.data.subject[0]]
+    return {label: number for label, number in zip(labels, draws.failed_by_subject, strict=True) if number}
 
 
 def about(problem: ci.Problem | ci.Population) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from catalogue import Elimination, KnownNoise, Level, readings
+from catalogue import Blowup, Elimination, KnownNoise, Level, readings
 from posteriors import agree
 from scipy import stats
 
@@ -203,6 +203,22 @@ def test_an_assay_of_another_study_has_a_background():
     problem = Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, both, KnownNoise())
     assert np.allclose(np.exp(problem.predict(values | {"assay": jnp.array([3.0])})[0]), [2.0, 10.0])
     assert set(problem.sites.parts) == {"w", "omega", "z", "assay", "background"}
+
+
+def test_the_subject_that_cannot_be_solved_is_counted():
+    people = tuple(person(f"S{i}", [0.0, 2.0], [0.5, 0.5]) for i in range(3))
+    problem = Population({"*": Arm(Blowup(), Scenario())}, Cohort(people), WIDE, Variability({"w": SPREAD}), KnownNoise())
+    density = Density(problem, num_chains=2)
+    z = np.zeros((1, 3))
+    z[0, 1] = 4.0  # exp(4 omega) = 11 times the median: S1 explodes
+    values = {"w": jnp.array(0.5), "omega": jnp.array([OMEGA]), "z": jnp.asarray(z)}
+    position = density.positions(values)
+    assert density.energy(position, jnp.array(1)) == np.inf
+    many = jax.vmap(density.energy)(jnp.stack([position, 0 * position - 1, position]), jnp.array([0, 0, 1]))
+    jax.effects_barrier()
+    assert np.isfinite(many[1])
+    assert density.failures.tolist() == [1, 2, 0]
+    assert density.unsolved.tolist() == [[0, 1, 0], [0, 2, 0], [0, 0, 0]]
 
 
 def test_the_mean_of_many_lies_closer_to_the_median():

@@ -21,7 +21,7 @@ class Draws(eqx.Module):
 
     `stats` and `warmup_stats` follow ArviZ's names. `num_solves` counts the solves of the whole run, stages before
     chains included, and `num_failed` those among them that failed and were rejected; `failed_share` is their share in
-    each chain after warm-up. `superchain` groups the chains that started together. `facts` are single numbers that a
+    each chain after warm-up, `failed_by_subject` what each subject had in it. `superchain` groups the chains that started together. `facts` are single numbers that a
     method gives beside its draws: `log_evidence`, `pareto_k`, `weights_ess`.
     """
 
@@ -35,6 +35,7 @@ class Draws(eqx.Module):
     seconds: dict[str, float]
     superchain: tuple[int, ...] | None = None
     facts: dict[str, float] = eqx.field(default_factory=dict)
+    failed_by_subject: tuple[int, ...] = ()
 
 
 @runtime_checkable
@@ -65,16 +66,17 @@ class Track:
 
         `like` returns the shapes of what `compute` returns.
         """
-        failures = self._density.failures
-        found = self._blocks.read(self.index, number, lambda: (like(), failures[self.chains]))
+        counts = (self._density.failures, self._density.unsolved)
+        found = self._blocks.read(self.index, number, lambda: (like(), tuple(x[self.chains] for x in counts)))
         if found is not None:
-            failures[self.chains] = found[1]
+            for count, known in zip(counts, found[1], strict=True):
+                count[self.chains] = known
             return found[0]
         if self._blocks.stop:
             return None
         content = jax.device_get(compute())
         jax.effects_barrier()
-        self._blocks.write(self.index, number, (content, failures[self.chains]))
+        self._blocks.write(self.index, number, (content, tuple(x[self.chains] for x in counts)))
         return content
 
 
@@ -104,6 +106,7 @@ def of_chains(
         (failures - early) / stats["n_steps"][:, num_warmup:].sum(axis=1),
         seconds,
         superchain,
+        failed_by_subject=density.by_subject,
     )
 
 
