@@ -21,8 +21,9 @@ class Draws(eqx.Module):
 
     `stats` and `warmup_stats` follow ArviZ's names. `num_solves` counts the solves of the whole run, stages before
     chains included, and `num_failed` those among them that failed and were rejected; `failed_share` is their share in
-    each chain after warm-up, `failed_by_subject` what each subject had in it. `superchain` groups the chains that started together. `facts` are single numbers that a
-    method gives beside its draws: `log_evidence`, `pareto_k`, `weights_ess`.
+    each chain after warm-up, and `failed_by_subject` says how often each subject could not be solved. `superchain` groups
+    the chains that started together. `facts` are single numbers that a method gives beside its draws: `log_evidence`,
+    `pareto_k`, `weights_ess`.
     """
 
     values: dict[str, Float[np.ndarray, "chain draw ..."]]
