@@ -66,7 +66,7 @@ class Assays(eqx.Module):
         self, log_f: Float[Array, " reading"], values: Values, scaled: Float[Any, "reading scale"] | None = None
     ) -> Float[Array, " reading"]:
         """The logarithm of what the assays read of these log-predictions: those of the readings, or of pairs `along`."""
-        scaled = self.scaled if scaled is None else scaled
+        scaled = jnp.asarray(self.scaled if scaled is None else scaled)
         if "assay" in self.priors:
             log_f = log_f + scaled @ jnp.log(values["assay"])
         if "background" in self.priors:

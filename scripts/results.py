@@ -8,6 +8,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cytostorm.inference import load
@@ -58,7 +59,7 @@ def estimates(table: pd.DataFrame, shrunk: pd.Series) -> str:
             continue
         short = f"{shrunk[name]:.2f}" if name in shrunk.index else ""
         span = f"{plain(row['q5'])} to {plain(row['q95'])}"
-        prior = f"{plain(row['prior_q5'])} to {plain(row['prior_q95'])}" if pd.notna(row["prior_q5"]) else ""
+        prior = f"{plain(row['prior_q5'])} to {plain(row['prior_q95'])}" if np.isfinite(float(row["prior_q5"])) else ""
         rows.append(
             f"| `{name}` | {row['unit']} | {plain(row['median'])} | {span} | {prior} |"
             f" {row['contraction']:.2f} {row['taught']} | {short} |"
@@ -82,8 +83,8 @@ def prediction(run: Path) -> str:
             gain = (left["elpd"] - left[column]).dropna()
             error = gain.std(ddof=1) * len(gain) ** 0.5
             lines.append(f"- better than {text} by {gain.sum():.1f}, standard error {error:.1f} ({len(gain)} subjects)")
-    by = covered.groupby("analyte")["inside"].mean()
-    lines.append("- inside, by analyte: " + ", ".join(f"{analyte} {share:.0%}" for analyte, share in by.items()))
+    shares = [f"{name} {part['inside'].mean():.0%}" for name, part in covered.groupby("analyte")]
+    lines.append(f"- inside, by analyte: {', '.join(shares)}")
     return "\n".join(lines)
 
 
