@@ -90,7 +90,7 @@ class Population(eqx.Module):
     def _panels(self, owner: np.ndarray) -> tuple[Panel, ...]:
         groups: dict[tuple[str, float], list[int]] = {}
         for i, subject in enumerate(self.cohort):
-            groups.setdefault((self._arm(subject), subject.start), []).append(i)
+            groups.setdefault((self.arm_of(subject), subject.start), []).append(i)
         middle = {name: self.priors[name].median for name in self.priors}
         return tuple(
             panel(
@@ -105,7 +105,8 @@ class Population(eqx.Module):
             for (name, _), members in groups.items()
         )
 
-    def _arm(self, subject: Subject) -> str:
+    def arm_of(self, subject: Subject) -> str:
+        """The name of a subject's arm."""
         name = next((n for n in (subject.arm, subject.study, "*") if n in self.arms), None)
         if name is None:
             raise ValueError(
@@ -116,7 +117,7 @@ class Population(eqx.Module):
 
     def arm(self, subject: Subject) -> Arm:
         """What happens to a subject."""
-        return self.arms[self._arm(subject)]
+        return self.arms[self.arm_of(subject)]
 
     def _along(self, covariate: Any) -> Float[np.ndarray, " subject"]:
         return covariate.along(np.array([s.covariate(covariate.covariate, np.zeros(1))[0] for s in self.cohort]))

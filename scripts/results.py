@@ -8,7 +8,6 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from cytostorm.inference import load
@@ -54,12 +53,13 @@ def estimates(table: pd.DataFrame, shrunk: pd.Series) -> str:
     """The population's medians, spreads and factors: posterior, prior, what the data taught, and shrinkage."""
     heads = ("", "unit", "median", "90 % interval", "prior, 90 %", "contraction", "shrinkage")
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    known = dict(zip(table.index.astype(str), table["prior_q5"].notna().to_numpy(), strict=True))
     for name, row in table.iterrows():
         if str(name).startswith(("subject_", "correlation")):
             continue
         short = f"{shrunk[name]:.2f}" if name in shrunk.index else ""
         span = f"{plain(row['q5'])} to {plain(row['q95'])}"
-        prior = f"{plain(row['prior_q5'])} to {plain(row['prior_q95'])}" if np.isfinite(float(row["prior_q5"])) else ""
+        prior = f"{plain(row['prior_q5'])} to {plain(row['prior_q95'])}" if known[str(name)] else ""
         rows.append(
             f"| `{name}` | {row['unit']} | {plain(row['median'])} | {span} | {prior} |"
             f" {row['contraction']:.2f} {row['taught']} | {short} |"

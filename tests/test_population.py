@@ -33,7 +33,7 @@ from cytostorm.inference import (
     shrinkage,
     summary,
 )
-from cytostorm.inference.leave_out import by_subject, coverage, leave_one_out, mean_curve
+from cytostorm.inference.leave_out import by_subject, coverage, curves_of, given_curve, leave_one_out, mean_curve
 from cytostorm.inference.npde import prediction_errors
 from cytostorm.inference.observations import joined
 from cytostorm.inference.samplers.metric import covariance, information
@@ -296,6 +296,15 @@ def test_the_mean_curve_of_the_others_leaves_the_subject_out(problem):
         rest = np.delete(log_y, i, axis=0)
         middle, scale = rest.mean(axis=0), rest.std(axis=0, ddof=1) * np.sqrt(1 + 1 / (NUM - 1))
         assert np.isclose(density, np.sum(stats.t(NUM - 2, middle, scale).logpdf(log_y[i]) - log_y[i]))
+
+
+def test_a_curve_that_nothing_was_fitted_to_is_judged_by_how_far_the_others_lie_from_it(problem):
+    curve = curves_of({"*": Arm(Level(w=jnp.array(2.0)), Scenario())}, problem)
+    assert np.allclose(curve, np.log(2.0))
+    off = np.log(VALUES) - np.log(2.0)
+    for i, density in enumerate(given_curve(problem, curve)):
+        scale = np.sqrt((np.delete(off, i, axis=0) ** 2).mean(axis=0))
+        assert np.isclose(density, np.sum(stats.t(NUM - 1, 0, scale).logpdf(off[i]) - np.log(VALUES[i])))
 
 
 def test_the_information_of_normal_readings_is_exact():
