@@ -15,6 +15,7 @@ from numpyro.handlers import seed, substitute
 from cytostorm.models import Solver, replace
 
 from .arguments import jitted
+from .assay import Assays
 from .cohort import Cohort, Subject
 from .gradient import with_jacobian
 from .noise import LogNormal, Noise
@@ -53,8 +54,7 @@ class Population(eqx.Module):
     explained: dict[str, tuple[Any, ...]]
     weight: Float[np.ndarray, " subject"]
     scatter: Float[np.ndarray, " obs"]
-    scales: tuple[tuple[str, str], ...] = eqx.field(static=True)
-    scaled: Float[np.ndarray, "obs scale"]
+    assays: Assays
     sampled: dict[str, Prior] = eqx.field(static=True)
 
     def __init__(
@@ -82,10 +82,8 @@ class Population(eqx.Module):
         self.weight = np.array([1 / np.sqrt(size[owner == i].max(initial=1)) for i in range(len(cohort))])
         self.panels = self._panels(owner)
         self.explained = {c.name: (c, self._along(c)) for c in variability.covariates}
-        study = [cohort.subjects[i].study for i in owner]
-        pairs = list(zip(study, every.analyte, strict=True))
-        self.scales = tuple(p for p in dict.fromkeys(pairs) if variability.assay is not None and p[0] != cohort.studies[0])
-        self.scaled = np.array([[pair == scale for scale in self.scales] for pair in pairs], float).reshape(len(pairs), -1)
+        studies = [cohort.subjects[i].study for i in owner]
+        self.assays = Assays(variability.assay, variability.background, studies, self.data.analyte)
 
     def _panels(self, owner: np.ndarray) -> tuple[Panel, ...]:
         groups: dict[tuple[str, float], list[int]] = {}
@@ -129,20 +127,14 @@ class Population(eqx.Module):
     def sites(self) -> Sites:
         """Everything that is sampled."""
         found = {name: positive(prior) for name, prior in self.sampled.items()}
-        if self.scales:
-            assert self.variability.assay is not None
-            found["assay"] = positive(self.variability.assay, (len(self.scales),))
+        found |= self.assays.sites
         medians = {name: self.priors[name].median for name in self.priors}
         return Sites(found | self.variability.sites(len(self.cohort), medians), len(self.cohort))
 
     def latent(self) -> Values:
         """The NumPyro program of everything but the readings."""
         values: Values = {n: jnp.asarray(numpyro.sample(n, prior.distribution)) for n, prior in self.sampled.items()}
-        if self.scales:
-            assert self.variability.assay is not None
-            shape = self.variability.assay.distribution.expand([len(self.scales)]).to_event(1)
-            values["assay"] = jnp.asarray(numpyro.sample("assay", shape))
-        values |= self.variability.coefficients()
+        values |= self.assays.program() | self.variability.coefficients()
         return values | self.variability.program(self.centre(values), self.weight)
 
     def draw(self, key: PRNGKeyArray, num: int) -> Values:
@@ -194,9 +186,7 @@ class Population(eqx.Module):
         rows = np.argsort([row for p in self.panels for row in p.rows])
         members = np.argsort([i for p in self.panels for i in p.members])
         log_f = jnp.concatenate([x for x, _ in parts])[rows]
-        if self.scales:
-            log_f += self.scaled @ jnp.log(values["assay"])
-        return log_f, jnp.concatenate([okay for _, okay in parts])[members]
+        return self.assays.read(log_f, values), jnp.concatenate([okay for _, okay in parts])[members]
 
     def program(self) -> None:
         """The NumPyro program. Where a subject cannot be solved, probability and gradient are zero."""

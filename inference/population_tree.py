@@ -16,6 +16,7 @@ from cytostorm.models import Model, Plan, derivations, replace, together
 
 from .analyte import UNITS
 from .arguments import jitted
+from .assay import MEANINGS
 from .keys import branches, root
 from .panel import Panel
 from .population import Population
@@ -145,7 +146,7 @@ def _coordinates(problem: Population) -> dict[str, Any]:
         "effect": effects,
         "pair": pairs,
         "subject": problem.cohort.labels,
-        "scale": [f"{study}:{analyte}" for study, analyte in problem.scales],
+        "scale": [f"{study}:{analyte}" for study, analyte in problem.assays.scales],
         "plain": [name for name, effect in problem.variability.effects.items() if not effect.centred],
         "obs_id": np.array(problem.data.labels),
     }
@@ -154,7 +155,8 @@ def _coordinates(problem: Population) -> dict[str, Any]:
 def _dimensions(problem: Population) -> dict[str, list[str]]:
     found = {name: ["obs_id"] for name in ("y", "cens", "limit", "scatter")}
     found |= {f"{kind}_{name}": ["subject"] for name in problem.variability.effects for kind in ("subject", "log")}
-    return found | {"omega": ["effect"], "correlation": ["pair"], "assay": ["scale"], "z": ["plain", "subject"]}
+    found |= {name: ["scale"] for name in problem.assays.priors}
+    return found | {"omega": ["effect"], "correlation": ["pair"], "z": ["plain", "subject"]}
 
 
 def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:
@@ -206,7 +208,7 @@ def _describe(tree: xr.DataTree, problem: Population) -> None:
         text[name] = {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning}
     text["omega"] = {"symbol": r"\omega", "unit": "1", "meaning": "SD of the logarithm of a parameter between subjects"}
     text["correlation"] = {"symbol": r"\rho", "unit": "1", "meaning": "correlation of two parameters between subjects"}
-    text["assay"] = {"symbol": "c", "unit": "1", "meaning": "factor between what an assay of a study reads and the first's"}
+    text |= {name: dict(zip(("symbol", "unit", "meaning"), x, strict=True)) for name, x in MEANINGS.items()}
     for covariate in problem.variability.covariates:
         text[covariate.name] = {
             "symbol": r"\beta",

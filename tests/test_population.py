@@ -183,8 +183,26 @@ def test_an_assay_of_another_study_has_a_factor():
     variability = Variability({"w": SPREAD}, assay=Prior(1.0, 2.0))
     problem = Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, variability, KnownNoise())
     values = {"w": jnp.array(2.0), "omega": jnp.array([OMEGA]), "z": jnp.zeros((1, 2)), "assay": jnp.array([3.0])}
-    assert problem.scales == (("two", "il6"),)
+    assert problem.assays.scales == (("two", "il6"),)
     assert np.allclose(np.exp(problem.predict(values)[0]), [2.0, 6.0])
+
+
+def test_an_assay_of_another_study_has_a_background():
+    people = (person("A", [0.0], [1.0]), person("B", [0.0], [1.0], study="two"))
+    variability = Variability({"w": SPREAD}, background=Prior(1.0, 2.0))
+    problem = Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, variability, KnownNoise())
+    values = {"w": jnp.array(2.0), "omega": jnp.array([OMEGA]), "z": jnp.zeros((1, 2)), "background": jnp.array([4.0])}
+
+    def read(background):
+        return problem.predict(values | {"background": background})[0]
+
+    assert np.allclose(np.exp(read(values["background"])), [2.0, 6.0])
+    slope = jax.jacobian(read)(values["background"])
+    assert np.allclose(slope, [[0.0], [1 / 6]])
+    both = dataclasses.replace(variability, assay=Prior(1.0, 2.0))
+    problem = Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, both, KnownNoise())
+    assert np.allclose(np.exp(problem.predict(values | {"assay": jnp.array([3.0])})[0]), [2.0, 10.0])
+    assert set(problem.sites.parts) == {"w", "omega", "z", "assay", "background"}
 
 
 def test_the_mean_of_many_lies_closer_to_the_median():

@@ -102,8 +102,10 @@ ORDER = [
     "gradient",
     "problem",
     "synthetic",
+    "assay",
     "variability",
     "panel",
+    "arguments",
     "population",
     "samplers",
 ]
