@@ -106,6 +106,7 @@ ORDER = [
     "assay",
     "variability",
     "panel",
+    "arguments",
     "population",
     "samplers",
 ]

@@ -116,6 +116,10 @@ static void march(const double *initial, const double *values, const double *tan
 
   for (int leg = 0; leg < legs; leg++) {
     const double *flow = inflow + leg * N;
+    if (leg && end[leg] == end[leg - 1] && fresh[leg] == 0) { /* it only fills up the shape */
+      memcpy(ends + leg * (R + 1) * N, ends + (leg - 1) * (R + 1) * N, (R + 1) * N * sizeof(double));
+      continue;
+    }
     if (fresh[leg] != 0) {
       for (int i = 0; i < N; i++) y.y[i] += jump[leg * N + i];
       t = start[leg];
