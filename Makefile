@@ -52,7 +52,7 @@ benchmark: $(READY) $(STAN)/.ready  ## time and accuracy here, against LSODA, pl
 	PYTHONPATH=tests $(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/against_stan.py minimal --plain
 	$(BIN)/python benchmarks/against_stan.py network --minutes 10
-	$(BIN)/python benchmarks/against_stan.py hierarchical --minutes 5
+	$(BIN)/python benchmarks/against_stan.py hierarchical --minutes 4
 	$(BIN)/python benchmarks/page.py
 
 $(STAN)/.ready: benchmarks/stan-requirements.txt $(READY)

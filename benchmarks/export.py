@@ -77,7 +77,7 @@ def _population(problem: ci.Population) -> dict:
     """What `hierarchical.stan` takes: individual readings of IL-6 at the same times after the same boluses of LPS."""
     (arm,) = problem.arms.values()
     doses, effects, readings = arm.scenario.doses, problem.variability.effects, [s.data for s in problem.cohort]
-    sampled, times = declared(program(problem), "transformed parameters")[1:7], readings[0].time
+    sampled, times = declared(program(problem), "transformed parameters")[1:6], readings[0].time
     if (list(problem.sampled), list(effects)) != (sampled, ["k_l", "u0"]) or any(x.centred for x in effects.values()):
         raise ValueError(f"hierarchical.stan samples {sampled}; k_l and u0 differ, not centred")
     alike = all(np.array_equal(x.time, times) and x.individual.all() and not x.cens.any() for x in readings)

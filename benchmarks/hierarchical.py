@@ -17,12 +17,13 @@ SUBJECTS, SEED = 20, 1
 TIMES_H = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 # Standard deviations of the logarithms between subjects. The gain is the same in all: readings after LPS hardly tell it.
 OMEGA = {"k_l": 0.3, "u0": 0.3}
-CORRELATION, SIGMA = -0.4, 0.3
-FIXED = ("x_l", "w_l", "k_r", "w_r", "n_u")  # in the prior of `cytostorm fit`, here at the values of the model
+CORRELATION, SIGMA = -0.4, 0.15
+FIXED = ("k_m", "x_l", "w_l", "k_r", "w_r", "n_u")  # in the prior of `cytostorm fit`, here at the values of the model
 
 # What `cytostorm fit` is told.
 OVERRIDES = [
-    *("data=cohort", f"data.path={FILE}", "sampler=nuts_population"),
+    *("data=cohort", f"data.path={FILE}", "sampler=nuts_population", "sampler.target_accept=0.9", "sampler.num_draws=750"),
+    "prior.gamma.fold=1.5",  # as if from an earlier study, for these readings alone leave a long tail of high gains
     *(f"~prior.{name}" for name in FIXED),
     "+variability._target_=cytostorm.inference.Variability",
     "+variability.correlation=2.0",

@@ -15,36 +15,36 @@ data {
   int<lower=1> num_times;
   array[num_times] real times;             // of the readings of IL-6, the same for all
   matrix<lower=0>[num_subjects, num_times] value;
-  real x_l;                                // what is not sampled
+  real k_m;                                // what is not sampled
+  real x_l;
   real w_l;
   real k_r;
   real w_r;
   real n_u;
-  vector[6] prior_log_median;              // of the medians and of the noise
-  vector<lower=0>[6] prior_log_sd;
+  vector[5] prior_log_median;              // of the medians and of the noise
+  vector<lower=0>[5] prior_log_sd;
   vector[2] spread_log_median;             // of the standard deviations between subjects
   vector<lower=0>[2] spread_log_sd;
   real<lower=0> concentration;             // of the correlation (LKJ)
-  matrix[9 + 2 * num_subjects, 9 + 2 * num_subjects] basis;
+  matrix[8 + 2 * num_subjects, 8 + 2 * num_subjects] basis;
 }
 transformed data {
   matrix[num_subjects, num_times] log_value = log(value);
 }
 parameters {
-  vector[9 + 2 * num_subjects] z;
+  vector[8 + 2 * num_subjects] z;
 }
 transformed parameters {
-  vector[9 + 2 * num_subjects] position = basis * z;
+  vector[8 + 2 * num_subjects] position = basis * z;
   real gamma = exp(position[1]);
   real k_l = exp(position[2]);
-  real k_m = exp(position[3]);
-  real u0 = exp(position[4]);
-  real t_u = exp(position[5]);
-  real sigma = exp(position[6]);
-  vector[2] omega = exp(position[7 : 8]);
-  real correlation = tanh(position[9]);
+  real u0 = exp(position[3]);
+  real t_u = exp(position[4]);
+  real sigma = exp(position[5]);
+  vector[2] omega = exp(position[6 : 7]);
+  real correlation = tanh(position[8]);
   // Deviations of clearance and drive from their medians, in units of their spread and before they are correlated.
-  matrix[2, num_subjects] deviation = to_matrix(position[10 : 9 + 2 * num_subjects], 2, num_subjects, 0);
+  matrix[2, num_subjects] deviation = to_matrix(position[9 : 8 + 2 * num_subjects], 2, num_subjects, 0);
 }
 model {
   for (i in 1 : num_subjects) {
@@ -63,8 +63,8 @@ model {
       log_value[i, j] ~ normal(log(y[j, 2] * scale[2]), sigma);
     }
   }
-  position[1 : 6] ~ normal(prior_log_median, prior_log_sd);
-  position[7 : 8] ~ normal(spread_log_median, spread_log_sd);
+  position[1 : 5] ~ normal(prior_log_median, prior_log_sd);
+  position[6 : 7] ~ normal(spread_log_median, spread_log_sd);
   // LKJ(c) of two is (1 - r^2)^(c - 1) in r, and dr = (1 - r^2) dz for z = atanh(r).
   target += concentration * log1m(square(correlation));
   to_vector(deviation) ~ std_normal();

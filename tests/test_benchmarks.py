@@ -59,14 +59,14 @@ def hierarchical():
 def test_the_unconstrained_numbers_of_a_population_mean_the_same_to_stan(hierarchical):
     """The formulas of hierarchical.stan for the parameters of every subject, at a random position."""
     sites, num = hierarchical.sites, len(hierarchical.cohort)
-    assert labels(hierarchical)[:9] == ["gamma", "k_l", "k_m", "u0", "t_u", "sigma", "omega[1]", "omega[2]", "root[1]"]
+    assert labels(hierarchical)[:8] == ["gamma", "k_l", "u0", "t_u", "sigma", "omega[1]", "omega[2]", "root[1]"]
     position = sites.centre + 0.5 * np.random.default_rng(2).standard_normal(sites.size)
     own = np.asarray(hierarchical.individual(sites.values(jnp.asarray(position))))
-    omega, correlation, deviation = np.exp(position[6:8]), np.tanh(position[8]), position[9:].reshape(2, num)
+    omega, correlation, deviation = np.exp(position[5:7]), np.tanh(position[7]), position[8:].reshape(2, num)
     mixed = correlation * deviation[0] + np.sqrt(1 - correlation**2) * deviation[1]
     np.testing.assert_allclose(own[:, 1], position[1] + omega[0] * deviation[0], rtol=1e-12)
-    np.testing.assert_allclose(own[:, 3], position[3] + omega[1] * mixed, rtol=1e-12)
-    np.testing.assert_allclose(own[:, [0, 2, 4]], np.tile(position[[0, 2, 4]], (num, 1)), rtol=1e-12)
+    np.testing.assert_allclose(own[:, 2], position[2] + omega[1] * mixed, rtol=1e-12)
+    np.testing.assert_allclose(own[:, [0, 3]], np.tile(position[[0, 3]], (num, 1)), rtol=1e-12)
 
 
 def test_the_prior_of_a_population_is_that_of_its_stan_program(hierarchical):
@@ -75,10 +75,10 @@ def test_the_prior_of_a_population_is_that_of_its_stan_program(hierarchical):
     positions = hierarchical.sites.centre + np.random.default_rng(3).standard_normal((6, hierarchical.sites.size))
 
     def stan(position):
-        first = (position[:6] - given["prior_log_median"]) / given["prior_log_sd"]
-        second = (position[6:8] - given["spread_log_median"]) / given["spread_log_sd"]
-        correlation = given["concentration"] * np.log1p(-(np.tanh(position[8]) ** 2))
-        return correlation - 0.5 * sum((x**2).sum() for x in (first, second, position[9:]))
+        first = (position[:5] - given["prior_log_median"]) / given["prior_log_sd"]
+        second = (position[5:7] - given["spread_log_median"]) / given["spread_log_sd"]
+        correlation = given["concentration"] * np.log1p(-(np.tanh(position[7]) ** 2))
+        return correlation - 0.5 * sum((x**2).sum() for x in (first, second, position[8:]))
 
     density = Density(hierarchical)
     apart = [float(density.log_prior(jnp.asarray(x))) - stan(x) for x in positions]
