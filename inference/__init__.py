@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING, Any
 from numpyro import __version__ as _numpyro  # noqa: F401
 
 from . import samplers
-from .account import Understood as Understood
 from .cohort import Cohort as Cohort
 from .cohort import Subject as Subject
 from .cohort import merged as merged
-from .export import record_table as record_table
-from .export import write_records as write_records
 from .noise import LogNormal as LogNormal
 from .noise import Noise as Noise
 from .observations import Observations as Observations
@@ -25,10 +22,6 @@ from .posterior import save as save
 from .prior import Prior as Prior
 from .prior import Priors as Priors
 from .problem import Problem as Problem
-from .published import published as published
-from .published import published_cohort as published_cohort
-from .records import read_records as read_records
-from .records import understand_records as understand_records
 from .samplers import NUTS as NUTS
 from .samplers import Blocks as Blocks
 from .samplers import Density as Density
@@ -44,10 +37,17 @@ from .summary import individuals as individuals
 from .summary import shrinkage as shrinkage
 from .summary import summary as summary
 from .synthetic import Synthetic as Synthetic
-from .table import bundled as bundled
-from .table import read as read
-from .tidy import read_cohort as read_cohort
-from .tidy import understand_cohort as understand_cohort
+from .tables.account import Understood as Understood
+from .tables.export import record_table as record_table
+from .tables.export import write_records as write_records
+from .tables.published import published as published
+from .tables.published import published_cohort as published_cohort
+from .tables.records import read_records as read_records
+from .tables.records import understand_records as understand_records
+from .tables.table import bundled as bundled
+from .tables.table import read as read
+from .tables.tidy import read_cohort as read_cohort
+from .tables.tidy import understand_cohort as understand_cohort
 from .variability import Covariate as Covariate
 from .variability import Effect as Effect
 from .variability import Variability as Variability

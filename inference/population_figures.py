@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from .analyte import LABELS, UNITS
 from .figures import BLUE, GREY, INK, ORANGE, plain_ticks, readings, styled
-from .npde import replicates
 from .observations import Observations
+from .prediction.npde import replicates
 
 PERCENTILES = (10, 50, 90)
 BINS = 12  # times are gathered in so many bins, where there are more

@@ -11,9 +11,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from cytostorm.inference import catalogue, published
+from cytostorm.inference import published
 from cytostorm.inference.analyte import LABELS
-from cytostorm.inference.catalogue import Entry, File
+from cytostorm.inference.tables import catalogue
+from cytostorm.inference.tables.catalogue import Entry, File
 
 from .compose import BadConfig, blame
 from .run import console

@@ -174,8 +174,8 @@ def of_subjects(
     problem: ci.Population, draws: ci.Draws, tree: Any, key: Any, folder: Path, against: dict[str, ci.Arm] | None
 ) -> list[str]:
     """Write what is known of every subject, as a member of the cohort and left out of it; returns it in words."""
-    from cytostorm.inference.leave_out import by_subject, coverage, curves_of, leave_one_out
-    from cytostorm.inference.npde import prediction_errors
+    from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, leave_one_out
+    from cytostorm.inference.prediction.npde import prediction_errors
 
     ci.individuals(tree).to_csv(folder / "individuals.csv", index=False)
     prediction_errors(tree, problem.data).to_csv(folder / "npde.csv", index=False)

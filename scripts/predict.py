@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 import cytostorm.inference as ci
 from cytostorm.inference.analyte import canonical
-from cytostorm.inference.forecast import Forecast, design, known_subjects, new_subjects, predicted, same_subject
-from cytostorm.inference.forecast_tree import bands, forecast_tree, held_out, subjects
 from cytostorm.inference.keys import root
+from cytostorm.inference.prediction.forecast import Forecast, design, known_subjects, new_subjects, predicted, same_subject
+from cytostorm.inference.prediction.forecast_tree import bands, forecast_tree, held_out, subjects
 from cytostorm.inference.verdict import PARETO_K
 from cytostorm.models import no_doses, quantities
 
@@ -224,7 +224,7 @@ def draw(forecast: Forecast, table: Any, path: Path) -> None:
     """Write the figure."""
     import matplotlib.pyplot as plt
 
-    from cytostorm.inference.forecast_figure import bands_figure
+    from cytostorm.inference.prediction.forecast_figure import bands_figure
 
     plt.switch_backend("agg")
     figure = bands_figure(forecast, table)

@@ -13,7 +13,7 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import matplotlib as mpl  # noqa: E402
 
-from cytostorm.inference import catalogue  # noqa: E402
+from cytostorm.inference.tables import catalogue  # noqa: E402
 from cytostorm.models import native  # noqa: E402
 
 mpl.use("agg")

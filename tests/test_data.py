@@ -4,8 +4,8 @@ import pooch
 import pytest
 import requests
 
-from cytostorm.inference import catalogue
-from cytostorm.inference.catalogue import entries
+from cytostorm.inference.tables import catalogue
+from cytostorm.inference.tables.catalogue import entries
 from cytostorm.scripts.cli import run
 from cytostorm.scripts.data import VERBS
 

@@ -33,9 +33,9 @@ from cytostorm.inference import (
     shrinkage,
     summary,
 )
-from cytostorm.inference.leave_out import by_subject, coverage, curves_of, given_curve, leave_one_out, mean_curve
-from cytostorm.inference.npde import prediction_errors
 from cytostorm.inference.observations import joined
+from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, given_curve, leave_one_out, mean_curve
+from cytostorm.inference.prediction.npde import prediction_errors
 from cytostorm.inference.samplers.metric import covariance, information
 from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion, no_doses
 

@@ -29,9 +29,9 @@ from cytostorm.inference import (
     load,
     save,
 )
-from cytostorm.inference.forecast import design, known_subjects, new_subjects, same_subject
-from cytostorm.inference.forecast_tree import bands, forecast_tree, held_out, subjects
-from cytostorm.inference.redraw import posterior_draws
+from cytostorm.inference.prediction.forecast import design, known_subjects, new_subjects, same_subject
+from cytostorm.inference.prediction.forecast_tree import bands, forecast_tree, held_out, subjects
+from cytostorm.inference.prediction.redraw import posterior_draws
 from cytostorm.models import Minimal, Scenario, bolus, replace, simulate
 from cytostorm.scripts.cli import run
 from cytostorm.scripts.compose import composed

@@ -10,10 +10,11 @@ import pooch
 import pytest
 import requests
 
-from cytostorm.inference import catalogue, published, published_cohort
+from cytostorm.inference import published, published_cohort
 from cytostorm.inference.analyte import UNITS, canonical
-from cytostorm.inference.catalogue import Entry, File, entries, entry
-from cytostorm.inference.converters import ANALYTES, COLUMNS, CONVERTERS, SHIFTED, bolus, convert
+from cytostorm.inference.tables import catalogue
+from cytostorm.inference.tables.catalogue import Entry, File, entries, entry
+from cytostorm.inference.tables.converters import ANALYTES, COLUMNS, CONVERTERS, SHIFTED, bolus, convert
 from cytostorm.scripts.compose import composed
 from cytostorm.scripts.fit import prepare
 

@@ -79,53 +79,36 @@ def test_quantities_are_written_as_real_numbers(option):
 
 # Who may import what of ours; inside inference the order is that of the list, later may import earlier.
 MAY_IMPORT = {"models": set(), "inference": {"models"}, "scripts": {"models", "inference"}, "configs": set(), "data": set()}
-ORDER = [
-    "keys",
-    "analyte",
-    "cells",
-    "covariates",
-    "observations",
-    "cohort",
-    "table",
-    "catalogue",
-    "converters",
-    "published",
-    "form",
-    "nonmem",
-    "export",
-    "account",
-    "tidy",
-    "stories",
-    "records",
-    "prior",
-    "site",
-    "noise",
-    "gradient",
-    "problem",
-    "synthetic",
-    "assay",
-    "variability",
-    "panel",
-    "arguments",
-    "population",
-    "samplers",
-]
-ORDER += ["predictive", "population_tree", "summary", "importance", "leave_out", "redraw", "forecast", "forecast_tree"]
-ORDER += ["npde", "posterior", "verdict", "figures", "population_figures", "forecast_figure", "checks", "report"]
-SAMPLERS = ["keys", "site", "settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc"]
-SAMPLERS += ["approximation", "pathfinder"]
+ORDER = {
+    "inference": [
+        *("keys", "analyte", "cells", "covariates", "observations", "cohort", "tables", "prior", "site", "noise"),
+        *("gradient", "problem", "synthetic", "assay", "variability", "panel", "arguments", "population"),
+        *("samplers", "predictive", "population_tree", "summary", "posterior", "verdict", "figures", "prediction"),
+        *("population_figures", "checks", "report"),
+    ],
+    "inference/tables": [
+        *("table", "catalogue", "converters", "published", "form", "nonmem", "export", "account", "tidy"),
+        *("stories", "records"),
+    ],
+    "inference/samplers": [
+        *("settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc", "approximation"),
+        "pathfinder",
+    ],
+    "inference/prediction": ["importance", "leave_out", "redraw", "forecast", "forecast_tree", "npde", "forecast_figure"],
+}
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
 
 
 def imports(path):
-    """The modules that a file imports, absolute, and its relative imports by name."""
+    """The modules that a file imports, absolute, and its relative imports: how many folders up, and the first name."""
     absolute, relative = set(), set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             absolute |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level:
-            relative |= {node.module} if node.module else {alias.name for alias in node.names}
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            relative |= {(node.level, name.split(".")[0]) for name in names}
         elif isinstance(node, ast.ImportFrom):
             absolute.add(node.module)
     return absolute, relative
@@ -140,13 +123,16 @@ def test_imports_point_one_way(package):
         assert not {name.split(".")[0] for name in absolute} & FORBIDDEN.get(package, set()), path
 
 
-def test_inside_inference_imports_follow_the_order():
-    for folder, order in (("inference", ORDER), ("inference/samplers", SAMPLERS)):
-        files = {path.stem: path for path in (ROOT / folder).glob("*.py") if path.stem != "__init__"}
-        assert set(files) == set(order) - ({"samplers"} if folder == "inference" else {"keys", "site"})
-        for name, path in files.items():
-            for other in imports(path)[1]:
-                assert order.index(other) < order.index(name), f"{path} imports {other}"
+@pytest.mark.parametrize("folder", ORDER)
+def test_inside_inference_imports_follow_the_order(folder):
+    """Also those of a folder: its modules may import what comes before the folder."""
+    order, outer = ORDER[folder], ORDER["inference"]
+    files = {path.stem: path for path in (ROOT / folder).glob("*.py") if path.stem != "__init__"}
+    assert set(files) == set(order) - {name.split("/")[-1] for name in ORDER}
+    for name, path in files.items():
+        for level, other in imports(path)[1]:
+            known, here = (order, name) if level == 1 else (outer, path.parent.name)
+            assert known.index(other) < known.index(here), f"{path} imports {other}"
 
 
 def test_no_module_reads_the_environment_but_scripts():

@@ -5,9 +5,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from .analyte import UNITS, canonical
-from .cells import Fault, Faulty, number
-from .covariates import missing
+from ..analyte import UNITS, canonical
+from ..cells import Fault, Faulty, number
+from ..covariates import missing
 from .form import MOST, Form, code
 
 SHORTEST = 1e-6  # hours of an infusion

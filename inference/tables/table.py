@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from .analyte import UNITS, canonical, factor
-from .cells import Fault, cells, number, refuse, spans
-from .observations import COLUMNS, Observations, observations
+from ..analyte import UNITS, canonical, factor
+from ..cells import Fault, cells, number, refuse, spans
+from ..observations import COLUMNS, Observations, observations
 
 REQUIRED = ("subject", "time_h", "analyte", "value", "unit")
 STATISTICS = ("individual", "mean", "geometric_mean")

@@ -9,8 +9,8 @@ import pandas as pd
 
 from cytostorm.models import after
 
-from .cohort import Cohort, Subject
-from .covariates import missing
+from ..cohort import Cohort, Subject
+from ..covariates import missing
 from .form import LABELS, ROLES
 
 HEADER = tuple(role.upper() for role in (*ROLES, *LABELS))

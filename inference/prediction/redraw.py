@@ -4,11 +4,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from .keys import branches, normal
-from .population import Population
-from .prior import Prior
-from .problem import Problem
-from .samplers import thinned
+from ..keys import branches, normal
+from ..population import Population
+from ..prior import Prior
+from ..problem import Problem
+from ..samplers import thinned
 
 type Drawn = dict[str, Float[np.ndarray, "draw ..."]]
 

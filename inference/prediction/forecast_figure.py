@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .analyte import LABELS, UNITS
-from .figures import BLUE, GREY, INK, ORANGE, plain_ticks, styled
+from ..analyte import LABELS, UNITS
+from ..figures import BLUE, GREY, INK, ORANGE, plain_ticks, styled
+from ..observations import Observations
 from .forecast import Forecast
-from .observations import Observations
 
 NUM_SHOWN = 10  # subjects in one figure
 DECADES = 6  # of an axis below its top

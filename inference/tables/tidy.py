@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..cells import Fault, cells, refuse
+from ..cohort import Cohort, Subject
+from ..covariates import covariate_columns, missing, settled
+from ..observations import COLUMNS, observations
 from .account import Understood
-from .cells import Fault, cells, refuse
-from .cohort import Cohort, Subject
-from .covariates import covariate_columns, missing, settled
 from .nonmem import Record
-from .observations import COLUMNS, observations
 from .table import REQUIRED, checked, select
 
 LABELS = ("study", "arm")

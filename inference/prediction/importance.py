@@ -18,8 +18,8 @@ from jax.scipy.special import logsumexp
 from jax.scipy.stats import multivariate_normal
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from .population import Population
-from .site import Values
+from ..population import Population
+from ..site import Values
 
 NUM_POINTS = 128  # of each half
 WIDER = 1.5  # the normal distribution around a subject's posterior, in standard deviations of it

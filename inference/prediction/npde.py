@@ -6,7 +6,7 @@ import xarray as xr
 from jaxtyping import Float
 from scipy.special import ndtri
 
-from .observations import Observations
+from ..observations import Observations
 
 
 def replicates(tree: xr.DataTree, data: Observations) -> Float[np.ndarray, "draw obs"]:

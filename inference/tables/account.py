@@ -8,9 +8,9 @@ import numpy as np
 
 from cytostorm.models.drugs import ANTIBODIES, target, targets
 
-from .analyte import LABELS, UNITS
-from .cells import spans
-from .cohort import Cohort
+from ..analyte import LABELS, UNITS
+from ..cells import spans
+from ..cohort import Cohort
 from .nonmem import Record
 
 

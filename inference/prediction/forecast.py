@@ -17,15 +17,15 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from cytostorm.models import Model
 
-from .cohort import Cohort
+from ..cohort import Cohort
+from ..keys import branches
+from ..observations import Observations, joined
+from ..population import Population
+from ..population_tree import by_batch
+from ..problem import Problem
+from ..site import Values
 from .importance import NUM_POINTS, WIDER, laplace, possible, smoothed, weighed, whole
-from .keys import branches
-from .observations import Observations, joined
-from .population import Population
-from .population_tree import by_batch
-from .problem import Problem
 from .redraw import Drawn, posterior_draws
-from .site import Values
 
 NUM_DRAWS = 200  # of a population
 FEWEST = 25  # draws whose weights have a tail to smooth

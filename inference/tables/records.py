@@ -5,11 +5,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ..analyte import canonical
+from ..cells import Cells, Fault, Faulty, cells, refuse
+from ..cohort import Cohort
+from ..covariates import covariate_columns, missing
 from .account import Understood
-from .analyte import canonical
-from .cells import Cells, Fault, Faulty, cells, refuse
-from .cohort import Cohort
-from .covariates import covariate_columns, missing
 from .form import Form
 from .nonmem import Record, Row, record
 from .stories import stories

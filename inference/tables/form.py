@@ -7,8 +7,8 @@ from typing import Any
 
 import equinox as eqx
 
-from .analyte import UNITS, canonical, factor
-from .cells import number
+from ..analyte import UNITS, canonical, factor
+from ..cells import number
 
 ROLES = ("id", "time", "evid", "cmt", "amt", "rate", "ii", "addl", "ss", "dv", "dvid", "mdv", "cens", "limit")
 LABELS = ("study", "arm")

@@ -20,13 +20,13 @@ from scipy.stats import t
 
 from cytostorm.models import simulate
 
-from .arguments import jitted
+from ..arguments import jitted
+from ..panel import Arm
+from ..population import Population
+from ..samplers import thinned
+from ..site import Values
+from ..summary import inside
 from .importance import NUM_POINTS, WIDER, places, possible, smoothed, weighed
-from .panel import Arm
-from .population import Population
-from .samplers import thinned
-from .site import Values
-from .summary import inside
 
 NUM_DRAWS = 200
 ENOUGH = 4  # draws for every shared parameter, to regress on them

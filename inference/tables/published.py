@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..analyte import canonical
+from ..cells import cells, parsed
+from ..cohort import Cohort, Subject
+from ..observations import Observations, observations
 from . import catalogue
-from .analyte import canonical
 from .catalogue import Entry, File
-from .cells import cells, parsed
-from .cohort import Cohort, Subject
 from .converters import COLUMNS, convert
-from .observations import Observations, observations
 from .table import checked, select
 
 logger = logging.getLogger(__name__)

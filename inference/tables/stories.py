@@ -11,13 +11,13 @@ from jaxtyping import Float
 
 from cytostorm.models import Doses, after
 
-from .analyte import UNITS
-from .cells import Fault, Faulty, spans
-from .cohort import Subject
-from .covariates import settled
+from ..analyte import UNITS
+from ..cells import Fault, Faulty, spans
+from ..cohort import Subject
+from ..covariates import settled
+from ..observations import COLUMNS, observations
 from .form import LABELS, Form
 from .nonmem import Record
-from .observations import COLUMNS, observations
 
 NEAR = 1e-9  # of a time, at least of an hour: an additional dose so near a row is given at its time
 

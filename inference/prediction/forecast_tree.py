@@ -6,10 +6,10 @@ import xarray as xr
 from jaxtyping import Float
 from scipy.special import logsumexp
 
-from .analyte import UNITS
+from ..analyte import UNITS
+from ..observations import Observations
+from ..summary import inside
 from .forecast import Forecast
-from .observations import Observations
-from .summary import inside
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 NAMES = ("q5", "q25", "median", "q75", "q95")
