@@ -49,8 +49,10 @@ benchmark: $(READY) $(STAN)/.ready  ## time and accuracy here, against LSODA, pl
 	$(BIN)/cytostorm benchmark $(ARGS)
 	PYTHONPATH=tests $(BIN)/python benchmarks/race.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/plain_c.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/against_stan.py minimal --plain
 	$(BIN)/python benchmarks/against_stan.py network --minutes 10
+	$(BIN)/python benchmarks/against_stan.py hierarchical --minutes 4
 	$(BIN)/python benchmarks/page.py
 
 $(STAN)/.ready: benchmarks/stan-requirements.txt $(READY)

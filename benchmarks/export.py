@@ -1,9 +1,10 @@
-"""A problem as data for its Stan program: what the data block of `minimal.stan` or `network.stan` declares, no more."""
+"""A problem as data for its Stan program: what the data block of the program declares, no more."""
 
 import itertools
 import re
 from pathlib import Path
 
+import hierarchical
 import numpy as np
 
 import cytostorm.inference as ci
@@ -15,13 +16,17 @@ from cytostorm.scripts import device
 from cytostorm.scripts.compose import composed
 from cytostorm.scripts.fit import prepare
 
-PROBLEMS = {"minimal": [], "network": ["experiment=network_cart"]}  # name, and what `cytostorm fit` is told
+# Name, and what `cytostorm fit` is told.
+PROBLEMS = {"minimal": [], "network": ["experiment=network_cart"], "hierarchical": hierarchical.OVERRIDES}
 HERE = Path(__file__).resolve().parent
 # States whose start depends on a sampled parameter: network.stan integrates their difference from it.
 SHIFTED = ("il6", "acute_phase", "crp", "ferritin", "temperature")
 
 
-def prepared(name: str, size: tuple[int, ...] = ()) -> tuple[ci.Problem, ci.NUTS]:
+type Posed = ci.Problem | ci.Population
+
+
+def prepared(name: str, size: tuple[int, ...] = ()) -> tuple[Posed, ci.NUTS]:
     """A problem by name and its sampler, with `size` warm-up iterations and draws where it is given."""
     device.start("cpu")
     given = [f"sampler.{key}={value}" for key, value in zip(("num_warmup", "num_draws"), size, strict=False)]
@@ -29,9 +34,17 @@ def prepared(name: str, size: tuple[int, ...] = ()) -> tuple[ci.Problem, ci.NUTS
     return problem, sampler
 
 
-def program(problem: ci.Problem) -> Path:
-    """The Stan program of a problem's model."""
+def program(problem: Posed) -> Path:
+    """The Stan program of a problem."""
+    if isinstance(problem, ci.Population):
+        return HERE / "hierarchical.stan"
     return HERE / ("minimal.stan" if isinstance(problem.model, Minimal) else "network.stan")
+
+
+def source(path: Path) -> str:
+    """The text of a Stan program; one without functions has those of `minimal.stan`."""
+    text = path.read_text()
+    return text if "\nfunctions {" in text else (HERE / "minimal.stan").read_text().partition("\ndata {")[0] + "\n" + text
 
 
 def declared(path: Path, block: str) -> list[str]:
@@ -41,11 +54,57 @@ def declared(path: Path, block: str) -> list[str]:
     return re.findall(r"^  [^/\n=]*?(\w+)(?:;| =)", re.sub(r"<.*?>", "", inside[1]), re.M)
 
 
-def exported(problem: ci.Problem, basis: np.ndarray | None = None) -> dict:
-    """The data of a problem for Stan; `basis` spans the logarithms of the sampled parameters (the identity).
+def exported(problem: Posed, basis: np.ndarray | None = None) -> dict:
+    """The data of a problem for Stan; `basis` spans the unconstrained parameters (the identity).
 
-    Raises `ValueError` for what the programs do not have: a drug by closed form, an LPS infusion, censored readings,
-    or groups where the program takes single readings and the other way round.
+    Raises `ValueError` for what the programs do not have.
+    """
+    basis = np.eye(problem.sites.size) if basis is None else basis
+    known = _population(problem) if isinstance(problem, ci.Population) else _alone(problem)
+    known |= {
+        "basis": basis,
+        "method": 0,
+        "rtol": problem.solver.rtol,
+        "atol": problem.solver.atol,
+        "max_steps": problem.solver.max_steps,
+        "prior_log_median": [np.log(prior.median) for prior in problem.sampled.values()],
+        "prior_log_sd": [prior.log_sd for prior in problem.sampled.values()],
+    }
+    return {name: _plain(known[name]) for name in declared(program(problem), "data")}
+
+
+def _population(problem: ci.Population) -> dict:
+    """What `hierarchical.stan` takes: individual readings of IL-6 at the same times after the same boluses of LPS."""
+    (arm,) = problem.arms.values()
+    doses, effects, readings = arm.scenario.doses, problem.variability.effects, [s.data for s in problem.cohort]
+    sampled, times = declared(program(problem), "transformed parameters")[1:6], readings[0].time
+    if (list(problem.sampled), list(effects)) != (sampled, ["k_l", "u0"]) or any(x.centred for x in effects.values()):
+        raise ValueError(f"hierarchical.stan samples {sampled}; k_l and u0 differ, not centred")
+    alike = all(np.array_equal(x.time, times) and x.individual.all() and not x.cens.any() for x in readings)
+    if not alike or np.asarray(doses.duration).any() or set(problem.data.analyte) != {"il6"}:
+        raise ValueError("hierarchical.stan takes single readings of IL-6 at the same times, and boluses only")
+    spreads = [effect.omega for effect in effects.values()]
+    return values(arm.model) | {
+        "scale": scales(arm.model),
+        "num_doses": len(doses),
+        "dose_time": doses.time,
+        "dose": doses.amount,
+        "begin": just_after(np.array([arm.scenario.start]))[0],
+        "num_subjects": len(readings),
+        "num_times": len(times),
+        "times": times,
+        "value": [x.value for x in readings],
+        "spread_log_median": [np.log(prior.median) for prior in spreads],
+        "spread_log_sd": [prior.log_sd for prior in spreads],
+        "concentration": problem.variability.correlation,
+    }
+
+
+def _alone(problem: ci.Problem) -> dict:
+    """What the programs of one subject take.
+
+    Raises `ValueError` for what they do not have: a drug by closed form, an LPS infusion, censored readings, or groups
+    where the program takes single readings and the other way round.
     """
     path, model, data = program(problem), problem.model, problem.data
     names = list(problem.sampled)
@@ -56,23 +115,19 @@ def exported(problem: ci.Problem, basis: np.ndarray | None = None) -> dict:
     if data.individual.any() if isinstance(model, Minimal) else not data.individual.all():
         raise ValueError(f"{path.name} takes {'group means' if isinstance(model, Minimal) else 'single readings'} only")
     states = [state.name for state in model.states]
-    known = values(model) | _doses(problem, states) | _start(problem, states)
-    known |= {
-        "method": 0,
-        "rtol": problem.solver.rtol,
-        "atol": problem.solver.atol,
-        "max_steps": problem.solver.max_steps,
-        "scale": scales(model),
-        "num_readings": len(data),
-        "state": [states.index(analyte) + 1 for analyte in data.analyte],
-        "value": data.value,
-        "basis": np.eye(len(names)) if basis is None else basis,
-        "n": data.n,
-        "spread": data.spread,
-        "prior_log_median": [np.log(prior.median) for prior in problem.sampled.values()],
-        "prior_log_sd": [prior.log_sd for prior in problem.sampled.values()],
-    }
-    return {name: _plain(known[name]) for name in declared(path, "data")}
+    return (
+        values(model)
+        | _doses(problem, states)
+        | _start(problem, states)
+        | {
+            "scale": scales(model),
+            "num_readings": len(data),
+            "state": [states.index(analyte) + 1 for analyte in data.analyte],
+            "value": data.value,
+            "n": data.n,
+            "spread": data.spread,
+        }
+    )
 
 
 def _doses(problem: ci.Problem, states: list[str]) -> dict:

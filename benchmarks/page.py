@@ -21,6 +21,18 @@ The plain C program is the same algorithm written by hand for this model (`cc {f
 `native` is what is generated from the JAX right-hand side. A batch uses all cores. LSODA is SciPy's with a right-hand side
 compiled by numba; in its rows each side has the loosest tolerance that gives log IL-6 within 1e-4.
 
+## In float32
+
+The same storm at rtol {rtol:g} with the state, its tangents and the loop in float32 (`solver.precision=float32`); single
+solves, and batches of {batch} on all cores; {sensitivities} sensitivities. Errors are the largest over the batch, those of
+sensitivities relative to the largest of each parameter. `stabilised` is for loose tolerances. Load before: {load:.1f}.
+
+| | value, ms | with sensitivities | batch of values | batch with sensitivities | error of log IL-6 | of sensitivities |
+|---|---|---|---|---|---|---|
+{single}
+
+Remade by `PYTHONPATH=tests python benchmarks/precision.py`. {verdict}
+
 ## Work and precision
 
 ![Cost of a value and its gradient against the error of the gradient](work_precision.png)
@@ -31,7 +43,9 @@ Times are of single calls from Python, the cost of the call included.
 ## The posterior, against Stan
 
 The same model, priors, data, likelihood and tolerances in Stan (PyStan {pystan}). At {points} prior draws log-densities
-differ by one constant and gradients agree; the posteriors must agree in means and 5, 50 and 95 % quantiles.
+differ by one constant and gradients agree; the posteriors must agree in means and 5, 50 and 95 % quantiles. *Hierarchical*
+are twenty synthetic subjects of the minimal model, eight readings each, whose clearance and drive differ and are correlated
+(`benchmarks/hierarchical.py`); every subject's own parameters are compared and counted as well.
 
 | | {names} |
 |---|{rule}|
@@ -49,6 +63,32 @@ def solves(found: dict) -> str:
     for name, value in race.items():
         rows.append(f"| {name}, within 1e-4 | {value:.2f} | {race['LSODA'] / value:.1f} times as fast as LSODA |")
     return "\n".join(rows)
+
+
+def singles(found: dict) -> dict:
+    """The rows of the table on float32, and what they say."""
+    times, errors = found["precision"]["ms"], found["precision"]["error"]
+    rows = [
+        f"| {key} | "
+        + " | ".join(f"{x:.2f}" for x in ms.values())
+        + " | "
+        + " | ".join(f"{x:.1e}" for x in errors[key].values())
+        + " |"
+        for key, ms in times.items()
+    ]
+    gains = {
+        method: {what: x / times[f"{method}, float32"][what] for what, x in times[f"{method}, float64"].items()}
+        for method in ("native", "march")
+    }
+    words = [f"`{method}` {min(gain.values()):.1f} to {max(gain.values()):.1f}" for method, gain in gains.items()]
+    return {
+        "rtol": found["precision"]["rtol"],
+        "batch": found["precision"]["batch"],
+        "sensitivities": found["precision"]["num_sensitivities"],
+        "load": found["precision"]["load"],
+        "single": "\n".join(rows),
+        "verdict": f"Time in float64 over time in float32: {', '.join(words)}.",
+    }
 
 
 def contests(found: dict) -> str:
@@ -90,6 +130,7 @@ def main() -> None:
     page = PAGE.format(
         **{key: found["machine"][key] for key in ("processor", "cores", "jax")},
         solves=solves(found),
+        **singles(found),
         flags=found["plain_c"]["flags"],
         pystan=first["versions"]["pystan"],
         points=first["points"],

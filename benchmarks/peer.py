@@ -1,6 +1,6 @@
 """Stan's side of `against_stan`, run by the peer's own environment: a JSON order in, an .npz and a JSON answer out.
 
-It knows nothing of cytostorm. An order has `program` (a file), `data`, `seed`, `mode`, and by mode
+It knows nothing of cytostorm. An order has `program` (its text), `data`, `seed`, `mode`, and by mode
 
 - `check`: `points` on the unconstrained scale and `methods`; log density and gradient by PyStan's `log_prob` and
   `grad_log_prob`, and the seconds of one gradient called without the server, less those of setting the model up;
@@ -40,9 +40,8 @@ def compiled(code: str) -> None:
 
 def built(order: dict, **changes) -> stan.model.Model:
     """The model of an order with some data changed; compiled once, then from the cache."""
-    code = Path(order["program"]).read_text()
-    compiled(code)
-    return stan.build(code, data=order["data"] | changes, random_seed=order["seed"])
+    compiled(order["program"])
+    return stan.build(order["program"], data=order["data"] | changes, random_seed=order["seed"])
 
 
 def values(model: stan.model.Model, points: list) -> tuple[list, list]:
@@ -109,8 +108,7 @@ def sample(order: dict) -> tuple[dict, dict]:
         return fit[name].reshape(-1, chains).T
 
     warm = order["num_warmup"]
-    scalars = [name for name, dims in zip(model.param_names, model.dims, strict=True) if not dims]
-    arrays = {name: column(name)[:, warm:] for name in scalars}
+    arrays = {"z": fit["z"].reshape(len(fit["z"]), -1, chains).transpose(2, 1, 0)[:, warm:]}  # chain, draw, entry
     steps, divergent = column("n_leapfrog__"), column("divergent__")
     stated = [re.findall(rb"([\d.e+-]+) seconds \((Warm-up|Sampling)\)", text) for text in fit.stan_outputs]
     return arrays, {

@@ -68,6 +68,12 @@ class Observations(eqx.Module):
         """The same observations with other values."""
         return eqx.tree_at(lambda data: data.value, self, value)
 
+    def rows(self, which: Bool[np.ndarray, " obs"]) -> "Observations":
+        """Some of the observations."""
+        named = {name: tuple(np.array(getattr(self, name))[which].tolist()) for name in ("subject", "analyte")}
+        numbers = {name: getattr(self, name)[which] for name in ("time", "value", "cens", "limit", "n", "spread")}
+        return Observations(**named, **numbers, bound=None if self.bound is None else self.bound[which])
+
     def counted(self, log_density: Float[Array, " obs"]) -> Float[Array, " obs"]:
         """The log-densities of the readings, without those of rows that do not count."""
         return log_density if self.real is None else jnp.where(jnp.asarray(self.real), log_density, 0.0)

@@ -37,6 +37,7 @@ class Population(eqx.Module):
     `sampled` is every sampled scalar with a log-normal prior: the population's medians and the noise.
 
     Arms are named by subjects: `subject.arm`, or the study where that is blank. An arm called `*` is for all others.
+    `reference` is the study on whose scale predictions are (the first, unless named): the assays of others have factors.
 
     Raises `ValueError` for a subject without an arm, an effect on a parameter without a prior, a covariate that a subject
     lacks, and what `Panel` refuses.
@@ -65,6 +66,7 @@ class Population(eqx.Module):
         variability: Variability,
         noise: Noise | None = None,
         solver: Solver | None = None,
+        reference: str | None = None,
     ):
         self.arms, self.cohort, self.priors, self.variability = arms, cohort, priors, variability
         self.noise, self.solver = noise or LogNormal(per_analyte=True), solver or Solver()
@@ -83,12 +85,12 @@ class Population(eqx.Module):
         self.panels = self._panels(owner)
         self.explained = {c.name: (c, self._along(c)) for c in variability.covariates}
         studies = [cohort.subjects[i].study for i in owner]
-        self.assays = Assays(variability.assay, variability.background, studies, self.data.analyte)
+        self.assays = Assays(variability.assay, variability.background, studies, self.data.analyte, reference)
 
     def _panels(self, owner: np.ndarray) -> tuple[Panel, ...]:
         groups: dict[tuple[str, float], list[int]] = {}
         for i, subject in enumerate(self.cohort):
-            groups.setdefault((self._arm(subject), subject.start), []).append(i)
+            groups.setdefault((self.arm_of(subject), subject.start), []).append(i)
         middle = {name: self.priors[name].median for name in self.priors}
         return tuple(
             panel(
@@ -103,7 +105,8 @@ class Population(eqx.Module):
             for (name, _), members in groups.items()
         )
 
-    def _arm(self, subject: Subject) -> str:
+    def arm_of(self, subject: Subject) -> str:
+        """The name of a subject's arm."""
         name = next((n for n in (subject.arm, subject.study, "*") if n in self.arms), None)
         if name is None:
             raise ValueError(
@@ -114,7 +117,7 @@ class Population(eqx.Module):
 
     def arm(self, subject: Subject) -> Arm:
         """What happens to a subject."""
-        return self.arms[self._arm(subject)]
+        return self.arms[self.arm_of(subject)]
 
     def _along(self, covariate: Any) -> Float[np.ndarray, " subject"]:
         return covariate.along(np.array([s.covariate(covariate.covariate, np.zeros(1))[0] for s in self.cohort]))
@@ -167,7 +170,12 @@ class Population(eqx.Module):
 
     def predict(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
         """The log-prediction of every reading and which subjects could be solved; differentiable in reverse mode."""
-        theta = self.individual(values)
+        return self.predict_at(values, self.individual(values))
+
+    def predict_at(
+        self, values: Values, theta: Float[Array, "subject parameter"]
+    ) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
+        """What `predict` returns where the subjects have these log-parameters."""
         parts = [with_jacobian(p.linearize, p.owner)(theta[np.array(p.members)]) for p in self.panels]
         return self._gather(values, parts)
 
@@ -181,6 +189,13 @@ class Population(eqx.Module):
         """What `read` returns where the subjects have these log-parameters."""
         return self._gather(values, [p.read(theta[np.array(p.members)]) for p in self.panels])
 
+    def forecast_at(
+        self, values: Values, theta: Float[Array, "subject parameter"]
+    ) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
+        """What `read_at` returns, but that a prediction may be zero: its logarithm is then minus infinity."""
+        parts = [p.value(theta[np.array(p.members)]) for p in self.panels]
+        return self._gather(values, [(jnp.log(x), okay) for x, okay in parts])
+
     def _gather(self, values: Values, parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
         """Predictions and success in the order of the cohort, on the scale of each assay."""
         rows = np.argsort([row for p in self.panels for row in p.rows])
@@ -192,7 +207,7 @@ class Population(eqx.Module):
         """The NumPyro program. Where a subject cannot be solved, probability and gradient are zero."""
         values = self.latent()
         log_f, okay = self.predict(values)
-        numpyro.factor("solved", jnp.where(jnp.all(okay), 0.0, -jnp.inf))
+        numpyro.factor("solved", jnp.where(okay, 0.0, -jnp.inf))
         with numpyro.plate("obs_id", len(self.data)):
             reading = Reading(self.noise, log_f, values, self.data, self.scatter)
             numpyro.sample("y", reading, obs=jnp.asarray(self.data.value))

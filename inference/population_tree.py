@@ -44,7 +44,7 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     Groups as in `assemble`, and `population_predictive`: readings of new subjects drawn from the population, one for each
     subject of the cohort under its doses and at its times. `posterior` holds the population's medians by name, `omega`
     by effect, `correlation` by pair, factors of assays, and every subject's parameters as `subject_NAME`. `predictions`
-    holds curves of every subject by arm, on a grid of `time` that ends with the arm's last reading.
+    holds curves of every subject by arm as its assay reads them, on a grid of `time` that ends with the arm's last reading.
     """
     key_prior, key_y = branches(key, 2)
     names = list(problem.priors)
@@ -53,8 +53,8 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     thin = thinned(shape[0] * shape[1], NUM_REPLICATES)
     some = {name: x[thin] for name, x in flat.items()}
     key_y, key_new = branches(key_y, 2)
-    reads = _by_batch(problem, _read, flat, key_y)
-    renewed = _by_batch(problem, lambda at, values, key: _read(at, at.renewed(values, key), key), some, key_new)
+    reads = by_batch(problem, _read, flat, key_y)
+    renewed = by_batch(problem, lambda at, values, key: _read(at, at.renewed(values, key), key), some, key_new)
     theta = jitted(lambda at, values: jax.vmap(at.individual)(values), problem)(flat)
     by_chain = lambda x: np.asarray(x).reshape(*shape, *np.shape(x)[1:])  # noqa: E731
     before = {name: np.asarray(x) for name, x in problem.draw(key_prior, NUM_PRIOR).items()}
@@ -87,19 +87,20 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
         tree[group] = tree[group].to_dataset().assign_coords(problem.data.coordinates)
     tree["predictions"] = _curves(problem, some)
     tree["sample_stats"].attrs |= {"failed_share": [float(x) for x in draws.failed_share], **draws.facts}
+    tree["sample_stats"].attrs["failed_by_subject"] = list(draws.failed_by_subject)
     _describe(tree, problem)
     return tree
 
 
-def _by_batch(problem: Any, function: Any, values: dict[str, np.ndarray], key: PRNGKeyArray) -> Any:
-    """A function of a problem, one draw and a key over all draws, in batches of equal size."""
-    num = len(next(iter(values.values())))
+def by_batch(problem: Any, function: Any, values: Any, key: PRNGKeyArray) -> Any:
+    """A function of a problem, one draw and a key over all draws (a leading axis of `values`), in batches of equal size."""
+    num = len(jax.tree.leaves(values)[0])
     spare = -num % BATCH
     run = jitted(lambda at, values, key, begin: jax.vmap(partial(function, at))(values, _keys(key, begin)), problem)
     parts = []
     for begin in range(0, num + spare, BATCH):
         index = np.minimum(np.arange(begin, begin + BATCH), num - 1)
-        parts.append(jax.device_get(run({n: x[index] for n, x in values.items()}, key, np.array(begin))))
+        parts.append(jax.device_get(run(jax.tree.map(lambda x: x[index], values), key, np.array(begin))))
     return jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
 
 
@@ -170,12 +171,16 @@ def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:
         members = np.array(part.members)
         times[members] = grid
 
-        def one(both: tuple[Population, Panel, Plan], values: Values, key: Array, members=members):
+        studies = [problem.cohort.subjects[i].study for i in part.members]
+        along = {a: problem.assays.along([(study, a) for study in studies]) for a in analytes}
+
+        def one(both: tuple[Population, Panel, Plan], values: Values, key: Array, members=members, along=along):
             problem, part, prepared = both
             found, _ = part.curves(problem.individual(values)[members], prepared)
-            return {a: found[a] for a in analytes}
+            read = jax.vmap(problem.assays.read, (1, None, None), 1)  # over the times
+            return {a: jnp.exp(read(jnp.log(jnp.maximum(found[a], 1e-300)), values, along[a])) for a in analytes}
 
-        found = _by_batch((problem, part, prepared), one, chosen, root(0))
+        found = by_batch((problem, part, prepared), one, chosen, root(0))
         for a in analytes:
             curves[a][:, members] = found[a]
     return xr.Dataset(

@@ -151,10 +151,14 @@ class Problem(eqx.Module):
 
     def read(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, ""]]:
         """The log-prediction of every reading without derivatives, and whether the solve succeeded."""
+        log_f, okay = self.forecast(values)
+        okay &= jnp.all(jnp.isfinite(log_f))
+        return jnp.where(okay, log_f, 0.0), okay
+
+    def forecast(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, ""]]:
+        """What `read` returns, but that a prediction may be zero: its logarithm is then minus infinity."""
         read, okay = self.curves(values, self.prepared)
-        value = self._pick(read)
-        okay &= jnp.all(value > 0)
-        return jnp.log(jnp.where(okay, value, 1.0)), okay
+        return jnp.log(jnp.where(okay, jnp.maximum(self._pick(read), 0.0), 1.0)), okay
 
     def curves(self, values: Values, prepared: Plan) -> tuple[dict[str, Array], Array]:
         """The read-outs over the times of `prepared`, by analyte, and whether the solve succeeded."""

@@ -4,6 +4,7 @@ For the small, mildly stiff systems of this package it is faster in batches than
 the readings, no event logic, one `while` loop whose body is the method and nothing else.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import equinox as eqx
@@ -97,8 +98,9 @@ class Step(eqx.Module):
     def at(self, t: Float[Array, ""]) -> Float[Array, "row state"]:
         """$y$ at a time within the step."""
         x = (t - self.t) / jnp.where(self.h > 0, self.h, 1.0)
-        weights = jnp.asarray(DENSE) @ x ** jnp.arange(5)
-        return self.y + self.h * sum(w * k for w, k in zip(weights, self.k, strict=True))
+        kind = self.y.dtype
+        weights = (jnp.asarray(DENSE) @ x ** jnp.arange(5)).astype(kind)
+        return self.y + self.h.astype(kind) * sum(w * k for w, k in zip(weights, self.k, strict=True))
 
 
 def march(
@@ -113,8 +115,15 @@ def march(
     """Solve $\\dot y =$ `field(t, y)`, where doses enter by `enter(y, t, jump)`, and save it at the reading times.
 
     A step is accepted where no row of $y$ has a root mean square error above tolerance. A step whose error is not
-    finite is rejected; a solve that needs more than `max_steps` steps, rejected ones included, has failed.
+    finite is rejected; a solve that needs more than `max_steps` steps, rejected ones included, has failed. $y$ keeps its
+    precision; times and what happens at events are in double precision.
     """
+    kind = initial.dtype
+    tolerance, relative = jnp.asarray(atol, kind), jnp.asarray(rtol, kind)
+    route = dataclasses.replace(route, inflow=route.inflow.astype(kind))
+
+    def entered(y, t, jump):
+        return enter(y.astype(float), t, jump).astype(kind)
 
     def leg(carry, stretch):
         t, y, first, h, before, steps = carry
@@ -123,7 +132,7 @@ def march(
             return field(t, y).at[0].add(stretch.inflow)
 
         def begin():
-            new = enter(y, stretch.start, stretch.jump)
+            new = entered(y, stretch.start, stretch.jump)
             return stretch.start, new, slope(stretch.start, new)
 
         t, y, first = jax.lax.cond(stretch.fresh, begin, lambda: (t, y, first))
@@ -133,8 +142,8 @@ def march(
             last = t + h >= stretch.limit
             h = jnp.where(last, stretch.limit - t, h)
             k, new = _stages(slope, t, y, h, first)
-            error = h * sum(e * s for e, s in zip(ERROR, k, strict=True))
-            ratio = worst_row(error / (atol + rtol * jnp.maximum(jnp.abs(y), jnp.abs(new))))
+            error = h.astype(kind) * sum(e * s for e, s in zip(ERROR.astype(kind), k, strict=True))
+            ratio = worst_row(error / (tolerance + relative * jnp.maximum(jnp.abs(y), jnp.abs(new))))
             good = ratio <= 1  # not where it is not a number
             factor = jnp.where(jnp.isfinite(ratio), jnp.clip(0.9 * jnp.maximum(ratio, 1e-9) ** -0.2, 0.2, 10.0), 0.2)
             taken = (jnp.where(last, stretch.limit, t + h), new, k[-1], Step(t, h, y, k))
@@ -147,9 +156,9 @@ def march(
         carry = jax.lax.while_loop(going, step, (t, y, first, h, before, steps))
         return carry, (carry[4].at(stretch.end), carry[0] >= stretch.end)
 
-    y = enter(initial, route.start[0], route.jump[0])
+    y = entered(initial, route.start[0], route.jump[0])
     first = field(route.start[0], y)
-    h = _first_step(first, y, rtol, atol)
+    h = _first_step(first, y, relative, tolerance)
     before = Step(route.start[0], jnp.zeros(()), initial, (jnp.zeros_like(initial),) * 7)
     carry = (route.start[0], initial, first, h, before, jnp.array(0))
     (*_, steps), (ends, arrived) = jax.lax.scan(leg, carry, eqx.tree_at(lambda r: r.at, route, None))
@@ -165,12 +174,12 @@ def _stages(slope: Callable, t: Array, y: Array, h: Array, first: Array) -> tupl
     def stage(carry, entry):
         k, _ = carry
         i, node, row = entry
-        new = y + h * sum(row[j] * k[j] for j in range(6))
+        new = y + h.astype(y.dtype) * sum(row[j] * k[j] for j in range(6))
         found = slope(t + node * h, new)
         return (tuple(jnp.where(i == j, found, k[j]) for j in range(7)), new), None
 
     begun = ((first, *(jnp.zeros_like(y),) * 6), y)
-    (k, new), _ = jax.lax.scan(stage, begun, (jnp.arange(1, 7), jnp.asarray(NODES[1:]), jnp.asarray(STAGES)))
+    (k, new), _ = jax.lax.scan(stage, begun, (jnp.arange(1, 7), jnp.asarray(NODES[1:]), jnp.asarray(STAGES, y.dtype)))
     return k, new
 
 
@@ -179,9 +188,9 @@ def worst_row(y: Float[Array, "row state"]) -> Float[Array, ""]:
     return jnp.sqrt(jnp.max(jnp.mean(y**2, axis=-1)))
 
 
-def _first_step(slope: Array, y: Array, rtol: float, atol: float) -> Float[Array, ""]:
+def _first_step(slope: Array, y: Array, rtol: Array, atol: Array) -> Float[Array, ""]:
     """A careful first step [h]: the change over it is about 1 % of the state (Hairer, Norsett, Wanner, II.4)."""
     scale = atol + rtol * jnp.abs(y)
     size, speed = worst_row(y / scale), worst_row(slope / scale)
     step = jnp.where((size > 1e-5) & (speed > 1e-5), 0.01 * size / jnp.maximum(speed, 1e-9), 1e-6)
-    return jax.lax.stop_gradient(jnp.where(jnp.isfinite(step), jnp.clip(step, 1e-6, 1.0), 1e-6))
+    return jax.lax.stop_gradient(jnp.where(jnp.isfinite(step), jnp.clip(step, 1e-6, 1.0), 1e-6)).astype(float)

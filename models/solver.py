@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from . import native
 from .march import Legs, legs, march, worst_row
+from .precision import ATOL, PRECISIONS, RTOL, single
 from .saltation import moving
 from .scenario import Scenario
 from .segments import METHODS, Segments, segments, solve_segments
@@ -24,23 +25,44 @@ class Solver(eqx.Module):
     in JAX, on a GPU, where there is no C compiler, and where doses move. By diffrax there are explicit (bosh3, dopri5,
     dopri8, tsit5) and implicit methods (kvaerno3, kvaerno5). `rtol` is the relative tolerance,
     `atol` the absolute one in units of each state's scale, and `max_steps` bounds the steps: a solve that needs more has
-    failed.
+    failed. `precision` is that of the state, its tangents and the loop (float32 by `native` and `march` only); times,
+    parameters, events and what is returned are in float64 whichever it is.
     """
 
     method: str = eqx.field(default="native", static=True)
     rtol: float = 1e-6
     atol: float = 1e-8
     max_steps: int = eqx.field(default=4096, static=True)
+    precision: str = eqx.field(default="float64", static=True)
 
     def __check_init__(self) -> None:
-        if self.method not in ("native", "march", *METHODS):
-            raise ValueError(f"`method` is {self.method!r}; choose from: native, march, {', '.join(METHODS)}")
+        if self.method not in (*native.METHODS, "march", *METHODS):
+            raise ValueError(
+                f"`method` is {self.method!r}; choose from: {', '.join(native.METHODS)}, march, {', '.join(METHODS)}"
+            )
         for name in ("rtol", "atol"):
             value = getattr(self, name)
             if isinstance(value, float) and not value > 0:
                 raise ValueError(f"`{name}` is {value}; give a positive tolerance")
         if self.max_steps < 1:
             raise ValueError(f"`max_steps` is {self.max_steps}; give 1 or more")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"`precision` is {self.precision!r}; choose from: {', '.join(PRECISIONS)}")
+        if self.precision == "float32":
+            self._check_single()
+
+    def _check_single(self) -> None:
+        if self.method in METHODS:
+            raise ValueError(
+                f"`precision` is 'float32', which {self.method!r} does not have: diffrax gives the state the type of time,"
+                " and in float32 time cannot tell a dose from the moment after it; use native or march, or float64"
+            )
+        for name, least in {"rtol": RTOL, "atol": ATOL}.items():
+            value = getattr(self, name)
+            if isinstance(value, float) and value < least:
+                raise ValueError(
+                    f"`{name}` is {value:g}, which rounding in float32 hides; give {least:g} or more, or precision=float64"
+                )
 
 
 class Schedule(eqx.Module):
@@ -81,19 +103,21 @@ def integrate(
     if enter is None:
         route, stretches = scaled(route, "jump", "inflow"), scaled(stretches, "jump", "rate")
         enter = _add
+    if solver.precision == "float32":
+        system, initial = dataclasses.replace(system, rate=single(system.rate)), initial.astype(jnp.float32)
     control = (solver.rtol, solver.atol, solver.max_steps)
     found = None
-    if solver.method == "native" and enter is _add:
-        found = native.solve(system.rate, initial, system.active, system.directions, route, *control)
+    if solver.method in native.METHODS and enter is _add:
+        found = native.solve(solver.method, system.rate, initial, system.active, system.directions, route, *control)
     if found is not None:
         saved, okay, steps = found
-    elif solver.method in ("native", "march"):
+    elif solver.method in (*native.METHODS, "march"):
         saved, okay, steps = march(system.field, initial, route, *control, enter)
     else:
         saved, okay, steps = solve_segments(
             system.field, initial, stretches, times, solver.method, worst_row, *control, enter
         )
-    return saved, okay & jnp.all(jnp.isfinite(saved)), steps
+    return saved.astype(float), okay & jnp.all(jnp.isfinite(saved)), steps
 
 
 def _add(y: Array, _: Array, jump: Array) -> Array:

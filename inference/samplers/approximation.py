@@ -90,6 +90,7 @@ class Approximation(eqx.Module):
             np.full(CHAINS, np.mean(~np.isfinite(log_p))),
             {"starts": starting, "sampling": time.perf_counter() - clock - starting},
             facts={"pareto_k": shape, "weights_ess": float(1 / np.sum(weights**2))},
+            failed_by_subject=density.by_subject,
         )
 
     def _check(self, *names: str) -> None:

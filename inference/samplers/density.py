@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.infer.util import compute_log_probs
 
 from cytostorm.models import platform
@@ -25,12 +25,16 @@ type Arrays = list[Any]
 
 
 class Point(eqx.Module):
-    """Log-prior (with the Jacobian of the logarithm) and log-likelihood at a position, and their gradients."""
+    """Log-prior (with the Jacobian of the logarithm) and log-likelihood at a position, and their gradients.
+
+    `solved` says which subjects could be solved.
+    """
 
     log_prior: Float[Array, ""]
     log_likelihood: Float[Array, ""]
     slope_prior: Position
     slope_likelihood: Position
+    solved: Bool[Array, " subject"]
 
 
 @jax.tree_util.register_pytree_node_class
@@ -38,8 +42,9 @@ class Density:
     """The posterior of a problem over positions, the unconstrained vectors of its sampled quantities.
 
     Value and gradient come from one solve. Where it fails, or anything is not finite, the density is zero with gradient
-    zero, and `failures` counts it for the chain that asked (the last entry: for the stages before chains). Under `vmap`
-    lanes run in blocks of `block`. `num_traces` counts how often the problem was traced: once, whatever the stages.
+    zero, and `failures` counts it for the chain that asked (the last entry: for the stages before chains), `unsolved` for
+    each subject that could not be solved. Under `vmap` lanes run in blocks of `block`. `num_traces` counts how often the
+    problem was traced: once, whatever the stages.
 
     A density is a tree of readings, times and doses. What is compiled takes it as an argument (see `jit`), and so is one
     program for all data of a shape.
@@ -48,6 +53,7 @@ class Density:
     def __init__(self, problem: Program, num_chains: int = 0, block: int | None = None):
         self.sites = problem.sites
         self.failures: Int[np.ndarray, " chain"] = np.zeros(num_chains + 1, int)
+        self.unsolved: Int[np.ndarray, "chain subject"] = np.zeros((num_chains + 1, max(problem.sites.num_subjects, 1)), int)
         self.num_traces = 0
         arrays, self._rest = divided(problem.padded())
         self._arrays, self._structure = jax.tree.flatten(arrays)
@@ -78,6 +84,11 @@ class Density:
     def problem(self) -> Any:
         """The problem, as `padded` returns it."""
         return self._filled(self._arrays)
+
+    @property
+    def by_subject(self) -> tuple[int, ...]:
+        """How often each subject could not be solved."""
+        return tuple(self.unsolved.sum(axis=0).tolist())
 
     def values(self, position: Float[Any, "*batch parameter"]) -> Values:
         """The sampled quantities at a position."""
@@ -122,13 +133,14 @@ class Density:
         self.num_traces += 1
         problem = self._filled(arrays)
 
-        def parts(position: Position) -> tuple[Array, Array]:
+        def parts(position: Position) -> tuple[tuple[Array, Array], Array]:
             values = self.values(position)
-            found, _ = compute_log_probs(problem.program, (), {}, values)
-            latent = sum((found[name] for name in values), self.sites.log_volume(position))
-            return latent, sum((x for name, x in found.items() if name not in values), jnp.zeros(()))
+            found, _ = compute_log_probs(problem.program, (), {}, values, sum_log_prob=False)
+            latent = sum((jnp.sum(found[name]) for name in values), self.sites.log_volume(position))
+            rest = sum((jnp.sum(x) for name, x in found.items() if name not in values), jnp.zeros(()))
+            return (latent, rest), jnp.isfinite(jnp.atleast_1d(found["solved"]))
 
-        (prior, likelihood), pull = jax.vjp(parts, position)
+        (prior, likelihood), pull, solved = jax.vjp(parts, position, has_aux=True)
         one, zero = jnp.ones(()), jnp.zeros(())
         (slope_prior,), (slope_likelihood,) = pull((one, zero)), pull((zero, one))
         finite = [jnp.all(jnp.isfinite(x)) for x in (prior, likelihood, slope_prior, slope_likelihood)]
@@ -138,13 +150,14 @@ class Density:
             jnp.where(okay, likelihood, LOWEST),
             jnp.where(okay, slope_prior, 0.0),
             jnp.where(okay, slope_likelihood, 0.0),
+            solved,
         )
 
     def _batched(self) -> Callable[[Arrays, Position, Int[Array, ""]], Point]:
         @jax.custom_batching.custom_vmap
         def point(arrays: Arrays, position: Position, chain: Array) -> Point:
             found = self._trace(arrays, position)
-            self._count(chain[None], found.log_likelihood[None])
+            self._count(chain[None], _lead(found))
             return found
 
         @point.def_vmap
@@ -159,18 +172,20 @@ class Density:
             solve = lambda row: jax.vmap(self._trace, (None, 0))(arrays, row)  # noqa: E731
             found = jax.lax.map(solve, rows) if len(rows) > 1 else _lead(solve(rows[0]))
             found = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:size], found)
-            self._count(chain, found.log_likelihood)
+            self._count(chain, found)
             return found, jax.tree.map(lambda _: True, found)
 
         return point
 
-    def _count(self, chain: Int[Array, " lane"], likelihood: Float[Array, " lane"]) -> None:
-        def count(chain: Any, likelihood: Any) -> None:
-            np.add.at(self.failures, np.asarray(chain)[np.asarray(likelihood) <= LOWEST], 1)
+    def _count(self, chain: Int[Array, " lane"], found: Point) -> None:
+        def count(chain: Any, failed: Any, solved: Any) -> None:
+            chain, failed = np.asarray(chain), np.asarray(failed)
+            np.add.at(self.failures, chain[failed], 1)
+            np.add.at(self.unsolved, chain[failed], ~np.asarray(solved)[failed])
 
         # The callback is reached only where a solve fails: counting costs nothing else.
-        failed = jnp.any(likelihood <= LOWEST)
-        jax.lax.cond(failed, lambda: jax.debug.callback(count, chain, likelihood), lambda: None)
+        failed = found.log_likelihood <= LOWEST
+        jax.lax.cond(jnp.any(failed), lambda: jax.debug.callback(count, chain, failed, found.solved), lambda: None)
 
 
 def _energy(found: Point) -> tuple[Array, Position]:

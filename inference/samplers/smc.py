@@ -112,6 +112,7 @@ class SMC(eqx.Module):
             np.array(failed),
             seconds,
             facts=_evidence(np.array(evidence)),
+            failed_by_subject=density.by_subject,
         )
 
     def _programs(self, density: Density) -> tuple[Any, Any, Any]:

@@ -28,11 +28,13 @@ from .translate import Program, Untranslatable, array
 
 logger = logging.getLogger(__name__)
 COMPILING = "/cytostorm/compile/native"  # the event that tells how long the C compiler took
+METHODS = {"native": "tsitouras.h", "stabilised": "chebyshev.h"}
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-std=gnu11", "-fPIC", "-shared", "-w")
 folder = Path(tempfile.gettempdir()) / f"cytostorm-{os.getuid()}"  # of compiled programs; `scripts.device` sets it
 
 
 def solve(
+    method: str,
     rate: Callable[..., Float[Array, " state"]],
     initial: Float[Array, "row state"],
     active: Sequence[Array],
@@ -52,8 +54,8 @@ def solve(
     rows, num = initial.shape[0] - 1, initial.shape[1]
     try:
         closed = jax.make_jaxpr(rate)(jnp.zeros(()), initial[0], *active)
-        source, consts = _field(closed, num, rows)
-        name = _library(source)
+        source, consts = _field(closed, num, rows, "float" if initial.dtype == jnp.float32 else "double")
+        name = _library(source, method)
     except Untranslatable as reason:
         _tell(f"the native solver cannot translate {reason}; solving by march instead")
         return None
@@ -62,7 +64,7 @@ def solve(
     flat = [jnp.ravel(jnp.asarray(x, float)) for x in (*active, *consts)]
     values = jnp.concatenate([*flat, jnp.zeros(1)])
     tangents = [jnp.reshape(x, (rows, -1)) for x in directions] if rows else []
-    both = (initial, values, jnp.concatenate([*tangents, jnp.zeros((rows, 1))], axis=1))
+    both = (initial.astype(float), values, jnp.concatenate([*tangents, jnp.zeros((rows, 1))], axis=1))
     course = (route.start, route.end, route.limit, route.fresh.astype(float), route.jump, route.inflow)
     controls = jnp.stack([jnp.asarray(x, float) for x in (rtol, atol, max_steps)])
     shapes = (jax.ShapeDtypeStruct((len(route.start), *initial.shape), float), jax.ShapeDtypeStruct((2,), float))
@@ -72,8 +74,11 @@ def solve(
     return saved, outcome[0] > 0, outcome[1].astype(int)
 
 
-def _field(closed: Any, num: int, rows: int) -> tuple[str, list[Any]]:
-    """The header that `march.c` includes, and the constants of the right-hand side that are handed over as values."""
+def _field(closed: Any, num: int, rows: int, real: str = "double") -> tuple[str, list[Any]]:
+    """The header that `march.c` includes, and the constants of the right-hand side that are handed over as values.
+
+    The state and its tangents are of the type `real`; what does not depend on them is in double precision.
+    """
     program, count = Program(), 0
 
     def given(shape: tuple[int, ...], moves: bool) -> np.ndarray:
@@ -92,7 +97,7 @@ def _field(closed: Any, num: int, rows: int) -> tuple[str, list[Any]]:
     num_active = count
     consts, handed = [], []
     for const in closed.consts:
-        if np.issubdtype(const.dtype, np.floating):
+        if const.dtype == np.float64:
             consts.append(given(const.shape, False))
             handed.append(const)
         elif isinstance(const, Tracer):
@@ -105,30 +110,31 @@ def _field(closed: Any, num: int, rows: int) -> tuple[str, list[Any]]:
         last += [f"fs[{i}] = {getattr(x, 'tangent', None) or '(vec){0}'};" for i, x in enumerate(slopes)]
     lanes = 1 << max(rows - 1, 0).bit_length()
     sizes = {"N": num, "R": rows, "LANES": lanes, "VALUES": count + 1, "ACTIVE": num_active + 1}
-    sizes |= {"ONCE": program.num_once, "ONCE_TANGENTS": program.num_once_tangents}
+    sizes |= {"ONCE": program.num_once, "ONCE_REALS": program.num_once_reals, "ONCE_TANGENTS": program.num_once_tangents}
     lines = [f"#define {name} {value}" for name, value in sizes.items()]
-    lines.append("typedef double vec __attribute__((vector_size(8 * LANES)));")
-    lines.append("static void prepare(const double *a, const vec *ad, double *c, vec *cd) {")
+    lines += [f"typedef {real} real;", "typedef real vec __attribute__((vector_size(sizeof(real) * LANES)));"]
+    lines.append("static void prepare(const double *a, const vec *ad, double *c, real *cr, vec *cd) {")
     lines += [*(f"  {line}" for line in program.once), "}"]
-    arguments = "double t, const double *y, const vec *s, const double *a, const vec *ad, const double *c, const vec *cd"
-    lines.append(f"static void field({arguments}, double *f, vec *fs) {{")
+    others = "const double *a, const vec *ad, const double *c, const real *cr, const vec *cd"
+    lines.append(f"static void field(double t, const real *y, const vec *s, {others}, real *f, vec *fs) {{")
     lines += [*(f"  {line}" for line in [*program.always, *last]), "}"]
     return "\n".join(lines) + "\n", handed
 
 
 @cache
-def _library(source: str) -> str | None:
+def _library(source: str, method: str) -> str | None:
     """The name under which the compiled program is known to JAX; None where it cannot be compiled."""
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         _tell("no C compiler was found for the native solver; solving by march instead")
         return None
-    with as_file(files(__package__) / "march.c") as loop:
-        text = loop.read_text()
+    with as_file(files(__package__)) as here:
+        loop, step = here / "march.c", here / METHODS[method]
+        text = loop.read_text() + step.read_text()
         parts = (text, source, *FLAGS, compiler, _processor(), jax.lib.__version__)
         name = "cytostorm_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
         target = folder / f"{name}.so"
-        if not target.exists() and not _compile(compiler, loop, source, target):
+        if not target.exists() and not _compile(compiler, loop, step, source, target):
             return None
     try:
         handler = ctypes.CDLL(str(target)).cytostorm_march
@@ -139,14 +145,22 @@ def _library(source: str) -> str | None:
     return name
 
 
-def _compile(compiler: str, loop: Path, source: str, target: Path) -> bool:
+def _compile(compiler: str, loop: Path, step: Path, source: str, target: Path) -> bool:
     """Compile into another name and rename: a library that exists is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
         header, hidden = Path(work) / "field.h", Path(work) / "out.so"
         header.write_text(source)
         clock = time.perf_counter()
-        given = (f"-I{jax.ffi.include_dir()}", f'-DFIELD="{header}"', str(loop), "-o", str(hidden), "-lm")
+        given = (
+            f"-I{jax.ffi.include_dir()}",
+            f'-DFIELD="{header}"',
+            f'-DMETHOD="{step}"',
+            str(loop),
+            "-o",
+            str(hidden),
+            "-lm",
+        )
         for more in (["-fopenmp"], []):
             done = subprocess.run([compiler, *FLAGS, *given, *more], capture_output=True, text=True)
             jax.monitoring.record_event_duration_secs(COMPILING, time.perf_counter() - clock)

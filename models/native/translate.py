@@ -5,19 +5,20 @@ written once, and what depends on parameters alone is computed once per solve. T
 directions of one scalar in one vector of the machine.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jax.extend.core import Literal
 
+from ..precision import CALLS
 from .known import evaluate
 from .rules import LOGICAL, RULES, Number, Scalar, text
 
 MOVES = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "slice", "transpose", "concatenate", "gather", "rev"}
 MOVES |= {"split", "stack", "unstack", "pad", "scatter", "dynamic_slice", "copy", "copy_p", "optimization_barrier"}
-CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "checkpoint": "jaxpr"}
-CALLS |= {"custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
+LITERAL = re.compile(r"(?<![\w.])(\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+)")  # a number in C that is not a whole one
 
 
 class Untranslatable(Exception):
@@ -25,13 +26,17 @@ class Untranslatable(Exception):
 
 
 class Program:
-    """Lines of C: those computed once per solve and those computed at every evaluation."""
+    """Lines of C: those computed once per solve and those computed at every evaluation.
+
+    A number is a `double`, or a `real`, the type of the state, where the operation under way was traced in float32.
+    """
 
     def __init__(self) -> None:
         self.once: list[str] = []
         self.always: list[str] = []
-        self.num_once = self.num_once_tangents = 0
-        self._known: dict[str, str] = {}
+        self.num_once = self.num_once_reals = self.num_once_tangents = 0
+        self._single = False
+        self._known: dict[tuple[str, str], str] = {}
         self._varies: dict[str, bool] = {}
         self._count = 0
 
@@ -44,18 +49,24 @@ class Program:
 
     def line(self, expression: str, *operands: str, vector: bool = False, logical: bool = False) -> str:
         """The name of the value of an expression; one written before is not written again."""
-        known = ("vec " if vector else "") + expression
+        kind = "vec" if vector else "int" if logical else "real" if self._single else "double"
+        if self._single:
+            expression = LITERAL.sub(r"\1f", expression)
+        known = (kind, expression)
         if known in self._known:
             return self._known[known]
         varies = any(self._varies.get(operand, False) for operand in operands)
         if varies:
             self._count += 1
             name = f"v{self._count}"
-            kind = "vec" if vector else "int" if logical else "double"
             self.always.append(f"const {kind} {name} = {expression};")
         elif vector:
             name = f"cd[{self.num_once_tangents}]"
             self.num_once_tangents += 1
+            self.once.append(f"{name} = {expression};")
+        elif kind == "real":
+            name = f"cr[{self.num_once_reals}]"
+            self.num_once_reals += 1
             self.once.append(f"{name} = {expression};")
         else:
             name = f"c[{self.num_once}]"
@@ -63,6 +74,13 @@ class Program:
             self.once.append(f"{name} = {expression};")
         self._known[known], self._varies[name] = name, varies
         return name
+
+    def rounded(self, x: Number) -> Number:
+        """A double as a real."""
+        if not isinstance(x, Scalar):
+            return x
+        value = self.line(f"(real){x.text}", x.text)
+        return Scalar(value, x.tangent, self._varies[value])
 
     def apply(self, name: str, operands: list[Number]) -> Number:
         """The result of an operation on scalars."""
@@ -87,7 +105,7 @@ class Program:
         """The name of a sum of tangents, each times a factor."""
         if len(terms) == 1 and terms[0][0] == "1":
             return terms[0][1]
-        total = "".join(f" - {d}" if f == "-1" else f" + {d}" if f == "1" else f" + {f} * {d}" for f, d in terms)
+        total = "".join(f" - {d}" if f == "-1" else f" + {d}" if f == "1" else f" + (real){f} * {d}" for f, d in terms)
         return self.line(total.removeprefix(" + ").strip(), *(x for term in terms for x in term), vector=True)
 
     def select(self, which: Number, options: list[Number]) -> Number:
@@ -129,8 +147,10 @@ class Program:
             return _fold(equation, operands)
         if name in MOVES:
             return _move(equation, operands)
+        self._single = any(variable.aval.dtype == np.float32 for variable in (*equation.invars, *equation.outvars))
         if name == "convert_element_type":
-            return operands
+            narrows = params["new_dtype"] == np.float32 and equation.invars[0].aval.dtype == np.float64
+            return [self._each(self.rounded, operands, shapes[0])] if narrows else operands
         if name == "reduce_sum":
             kept = np.moveaxis(operands[0], params["axes"], range(len(params["axes"])))
             return [self._reduced("add", kept.reshape(-1, *shapes[0]), shapes[0])]
