@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.distributions.transforms import ExpTransform
 
@@ -121,6 +122,8 @@ class Sites(eqx.Module):
 
     def values(self, position: Float[Any, "*batch parameter"]) -> Values:
         """The sampled quantities at a position."""
+        if self._positive and isinstance(position, Tracer):  # one operation for all: many are traced and compiled longer
+            return {name: part for name, _, part in self._split(jnp.exp(position))}
         return {name: site.transform(part) for name, site, part in self._split(position)}
 
     def positions(self, values: Mapping[str, Any]) -> Float[Array, "*batch parameter"]:
@@ -133,10 +136,17 @@ class Sites(eqx.Module):
 
     def log_volume(self, position: Float[Array, " parameter"]) -> Float[Array, ""]:
         """The logarithm of the volume that the map to the values stretches a position by."""
+        if self._positive:
+            return jnp.sum(position)
         total = jnp.zeros(())
         for _, site, part in self._split(position):
             total += jnp.sum(site.transform.log_abs_det_jacobian(part, site.transform(part)))
         return total
+
+    @property
+    def _positive(self) -> bool:
+        """Whether the position is the logarithm of everything."""
+        return all(isinstance(site.transform, ExpTransform) for site in self.parts.values())
 
     def _split(self, position: Any):
         begin = 0
