@@ -25,7 +25,7 @@ compiled by numba; in its rows each side has the loosest tolerance that gives lo
 
 The same storm at rtol {rtol:g} with the state, its tangents and the loop in float32 (`solver.precision=float32`); single
 solves, and batches of {batch} on all cores; {sensitivities} sensitivities. Errors are the largest over the batch, those of
-sensitivities relative to the largest of each parameter. The machine's load was {load:.1f} when this began.
+sensitivities relative to the largest of each parameter. `stabilised` is for loose tolerances. Load before: {load:.1f}.
 
 | | value, ms | with sensitivities | batch of values | batch with sensitivities | error of log IL-6 | of sensitivities |
 |---|---|---|---|---|---|---|

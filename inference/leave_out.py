@@ -1,37 +1,35 @@
 r"""How well a population predicts a subject that was left out, without fitting it anew.
 
-The likelihood of all readings of a subject $s$ under the population alone is an integral over who the subject may be,
-
-$$p(y_s \mid \varphi) = \int p(y_s \mid \theta, \varphi)\, N(\log\theta; \mu(\varphi), \Sigma(\varphi))\, d\log\theta,$$
-
-taken by importance sampling: half of the points come from the population, half from a normal distribution around the
-posterior of that subject. Pareto-smoothed weights $1 / p(y_s \mid \varphi)$ then turn draws of the posterior of all into
+The likelihood $p(y_s \mid \varphi)$ of all readings of a subject $s$ under the population alone comes from `importance`.
+Pareto-smoothed weights $1 / p(y_s \mid \varphi)$ then turn draws of the posterior of all into
 draws of the posterior without $s$ (Vehtari, Gelman and Gabry, Stat Comput 2017;27:1413; over whole subjects as in Merkle,
 Furr and Rabe-Hesketh, Psychometrika 2019;84:802).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-import arviz_stats  # noqa: F401 - gives xarray its `azstats`
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-import xarray as xr
 from jax.scipy.special import logsumexp
-from jax.scipy.stats import multivariate_normal
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.stats import t
 
+from cytostorm.models import simulate
+
+from .arguments import jitted
+from .importance import NUM_POINTS, WIDER, places, possible, smoothed, weighed
+from .panel import Arm
 from .population import Population
 from .samplers import thinned
 from .site import Values
 from .summary import inside
 
 NUM_DRAWS = 200
-NUM_POINTS = 128  # of each half
-WIDER = 1.5  # the normal distribution around a subject's posterior, in standard deviations of it
+ENOUGH = 4  # draws for every shared parameter, to regress on them
 
 
 class LeftOut(eqx.Module):
@@ -52,56 +50,51 @@ def leave_one_out(problem: Population, values: dict[str, np.ndarray], key: PRNGK
     """Every subject left out in turn, from draws of the posterior of all (`values`: a leading draw axis)."""
     total = len(next(iter(values.values())))
     index = thinned(total, NUM_DRAWS)
-    theta = np.asarray(jax.jit(jax.vmap(problem.individual))({n: jnp.asarray(x) for n, x in values.items()}))
-    which = np.array([list(problem.priors).index(name) for name in problem.variability.effects])
-    own = theta[:, :, which]
-    middle = own.mean(axis=0)
-    wide = WIDER**2 * np.stack([np.cov(own[:, i].T).reshape(len(which), -1) for i in range(own.shape[1])])
-    run = jax.jit(lambda values, key: _one(problem, values, key, jnp.asarray(middle), jnp.asarray(wide), which))
+    individuals = jitted(lambda at, values: jax.vmap(at.individual)(values), problem)
+    theta = np.asarray(individuals({n: jnp.asarray(x) for n, x in values.items()}))
+    middle, wide = given(problem, values, theta[:, :, places(problem)])
+    run = jitted(_one, problem)
     parts = [
-        jax.device_get(run({n: jnp.asarray(x[i]) for n, x in values.items()}, k))
+        jax.device_get(run({n: jnp.asarray(x[i]) for n, x in values.items()}, k, middle[i], wide))
         for i, k in zip(index, jax.random.split(key, len(index)), strict=True)
     ]
     likelihood, replicates = (np.stack(x) for x in zip(*parts, strict=True))
-    # A draw under which a subject is impossible leaves a ratio that the smoothing can still order.
-    likelihood = np.maximum(likelihood, likelihood.max(axis=0) - 700)
-    with np.errstate(over="ignore"):  # ArviZ takes the logarithm of what the weights divide by
-        weights, shape = xr.DataArray(likelihood.T, dims=("subject", "sample")).azstats.psislw(dim="sample")
-    weights = np.asarray(weights.transpose("sample", "subject"))
+    likelihood = possible(likelihood)
+    weights, shape = smoothed(-likelihood)
     elpd = np.asarray(logsumexp(weights + likelihood, axis=0)) - np.asarray(logsumexp(weights, axis=0))
-    return LeftOut(likelihood, np.exp(weights - weights.max(axis=0)), np.asarray(shape), elpd, replicates)
+    return LeftOut(likelihood, np.exp(weights - weights.max(axis=0)), shape, elpd, replicates)
+
+
+def given(
+    problem: Population, values: dict[str, np.ndarray], own: Float[np.ndarray, "draw subject effect"]
+) -> tuple[Float[np.ndarray, "draw subject effect"], Float[np.ndarray, "subject effect effect"]]:
+    """Normal distributions around every subject's posterior given each draw of the population, somewhat wider.
+
+    What the population tells of a subject is read off the draws by linear regression, where they are many.
+    """
+    num, _, size = own.shape
+    shared = np.asarray(problem.sites.positions(values))[:, problem.sites.blocks[0]]
+    off = own - own.mean(axis=0)
+    told, lost = np.zeros_like(off), 1
+    if num > ENOUGH * shared.shape[1]:
+        design = shared - shared.mean(axis=0)
+        told = (design @ np.linalg.lstsq(design, off.reshape(num, -1), rcond=1e-9)[0]).reshape(off.shape)
+        lost += shared.shape[1]
+    rest = off - told
+    wide = WIDER**2 * np.einsum("dsi,dsj->sij", rest, rest) / (num - lost)
+    return own.mean(axis=0) + told, wide + 1e-12 * np.eye(size)
 
 
 def _one(
-    problem: Population, values: Values, key: Array, middle: Array, wide: Array, which: np.ndarray
+    problem: Population, values: Values, key: Array, middle: Array, wide: Array
 ) -> tuple[Float[Array, " subject"], Float[Array, "point obs"]]:
     """Of one draw of the population: the log-likelihood of every subject, and readings of new subjects."""
-    key_new, key_own, key_read = jax.random.split(key, 3)
-    num, size = len(problem.cohort), len(which)
-    centre = problem.centre(values)
-    mean = jnp.stack([centre[name] for name in problem.variability.effects], axis=1)
-    root = values["omega"][:, None] * problem.variability.root(values)
-    spread = problem.weight[:, None, None] ** 2 * (root @ root.T)
-    noise = jax.random.normal(key_new, (NUM_POINTS, num, size))
-    new = mean + jnp.einsum("sij,psj->psi", jnp.linalg.cholesky(spread), noise)
-    noise = jax.random.normal(key_own, (NUM_POINTS, num, size))
-    own = middle + jnp.einsum("sij,psj->psi", jnp.linalg.cholesky(wide), noise)
-    points = jnp.concatenate([new, own])
-    typical = jnp.stack([centre[name] for name in problem.priors], axis=1)
-    log_f, okay = jax.lax.map(lambda x: problem.read_at(values, typical.at[:, which].set(x)), points)
-    read = jax.vmap(lambda f: problem.noise.log_density(f, values, problem.data, problem.scatter))(log_f)
-    owner = problem.owner
-    likelihood = jax.vmap(lambda x: jax.ops.segment_sum(x, owner, num))(read)
-    density = jax.vmap(jax.vmap(multivariate_normal.logpdf))
-    at = lambda m, c: density(points, jnp.broadcast_to(m, points.shape), jnp.broadcast_to(c, (*points.shape, size)))  # noqa: E731
-    target = at(mean, spread)
-    proposal = jnp.logaddexp(target, at(middle, wide)) - jnp.log(2.0)
-    terms = jnp.where(okay, likelihood + target - proposal, -jnp.inf)
-    keys = jax.random.split(key_read, NUM_POINTS)
+    key_points, key_read = jax.random.split(key)
+    found = weighed(problem, values, key_points, middle, wide)
     replicates = jax.vmap(lambda k, f: problem.noise.draw(k, f, values, problem.data, problem.scatter))(
-        keys, log_f[:NUM_POINTS]
+        jax.random.split(key_read, NUM_POINTS), found.log_f[:NUM_POINTS]
     )
-    return logsumexp(terms, axis=0) - jnp.log(2.0 * NUM_POINTS), replicates
+    return found.log_likelihood, replicates
 
 
 def coverage(problem: Population, left: LeftOut, level: float = 0.9) -> pd.DataFrame:
@@ -135,24 +128,65 @@ def mean_curve(problem: Population) -> Float[np.ndarray, " subject"]:
     At each time the log-readings of the others in the study are normal: a new one has Student's $t$ distribution around
     their mean. Not a number where a subject has a censored reading, or one that fewer than three others share.
     """
+    y, others, total, square = _others(problem, np.zeros(len(problem.data)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / others
+        variance = (square - others * mean**2) / (others - 1)
+        density = t.logpdf(y, others - 1, mean, np.sqrt(variance * (1 + 1 / others)))
+    return _summed(problem, density, others)
+
+
+def given_curve(problem: Population, log_f: Float[np.ndarray, " obs"]) -> Float[np.ndarray, " subject"]:
+    """The log-density of each subject under a curve that no reading has moved, such as that of a published model.
+
+    At each time the log-readings of the others in the study tell how far readings lie from it; not a number where
+    `mean_curve` is not.
+    """
+    y, others, _, square = _others(problem, log_f)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        density = t.logpdf(y, others, 0.0, np.sqrt(square / others))
+    return _summed(problem, density, others)
+
+
+def curves_of(arms: Mapping[str, Arm], problem: Population) -> Float[np.ndarray, " obs"]:
+    """Log-predictions of every reading by other models, unfitted, under the doses of each subject.
+
+    Not a number where a model does not predict an analyte.
+    """
+    log_f = np.full(len(problem.data), np.nan)
+    for i, subject in enumerate(problem.cohort):
+        arm = arms[problem.arm_of(subject)]
+        rows = np.flatnonzero(problem.owner == i)
+        times = np.unique(problem.data.time[rows])
+        read = simulate(arm.model, subject.under(arm.scenario), times, problem.solver).observe(arm.model)
+        for row in rows:
+            if (name := problem.data.analyte[row]) in read:
+                log_f[row] = np.log(read[name][np.searchsorted(times, problem.data.time[row])])
+    return log_f
+
+
+def _others(problem: Population, log_f: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Every log-reading away from a curve; of the others in its study at its time their number, sum and sum of squares."""
     data = problem.data
     study = np.array([problem.cohort.subjects[i].study for i in problem.owner])
-    frame = pd.DataFrame({"study": study, "analyte": data.analyte, "time": data.time, "y": np.log(data.value)})
-    frame.loc[data.cens != 0, "y"] = np.nan
+    y = np.where(data.cens == 0, np.log(data.value) - log_f, np.nan)
+    frame = pd.DataFrame({"study": study, "analyte": data.analyte, "time": data.time, "y": y})
     same: Any = frame.groupby(["study", "analyte", "time"])["y"]
     n, total, square = (np.asarray(same.transform(f)) for f in ("count", "sum", lambda y: (y**2).sum()))
-    y, others = frame["y"].to_numpy(), n - 1
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (total - y) / others
-        variance = (square - y**2 - others * mean**2) / (others - 1)
-        density = t.logpdf(y, others - 1, mean, np.sqrt(variance * (1 + 1 / others))) - y
-    density = np.where(others >= 3, density, np.nan)
+    return y, n - 1, total - y, square - y**2
+
+
+def _summed(problem: Population, density: np.ndarray, others: np.ndarray) -> Float[np.ndarray, " subject"]:
+    density = np.where(others >= 3, density - np.log(problem.data.value), np.nan)
     return np.array([density[problem.owner == i].sum() for i in range(len(problem.cohort))])
 
 
-def by_subject(problem: Population, left: LeftOut) -> pd.DataFrame:
-    """One row per subject: expected log predictive density when left out, beside that of the others' mean curve."""
-    return pd.DataFrame(
+def by_subject(problem: Population, left: LeftOut, log_f: Float[np.ndarray, " obs"] | None = None) -> pd.DataFrame:
+    """One row per subject: expected log predictive density when left out, beside those of simpler predictions.
+
+    These are the others' mean curve and, where it is given, the curve `log_f`.
+    """
+    table = pd.DataFrame(
         {
             "subject": problem.cohort.labels,
             "num_readings": np.bincount(problem.owner, minlength=len(problem.cohort)),
@@ -161,3 +195,6 @@ def by_subject(problem: Population, left: LeftOut) -> pd.DataFrame:
             "pareto_k": left.pareto_k,
         }
     )
+    if log_f is not None:
+        table.insert(4, "elpd_against", given_curve(problem, log_f))
+    return table

@@ -86,19 +86,32 @@ class LogNormal(Noise):
         self, log_f: Float[Array, " obs"], parameters: Values, data: Observations, scatter: Any = 1.0
     ) -> Float[Array, " obs"]:
         """The log-density of each reading's value given the log-prediction; log-probability where censored."""
+        parts = {"read": self._of_read, "censored": self._of_censored, "group": self._of_group}
+        rows = {"read": data.cens == 0, "censored": data.cens != 0, "group": ~data.individual}
         sigma = self._sigma(parameters, data) * scatter
-        log_y, log_limit = jnp.log(data.value), jnp.log(data.limit)
-        read = self._single(log_f, sigma).log_prob(log_y) - log_y
+        found = parts[data.kinds[0]](log_f, sigma, data)
+        for kind in data.kinds[1:]:
+            found = jnp.where(rows[kind], parts[kind](log_f, sigma, data), found)
+        return found
+
+    def _of_read(self, log_f: Array, sigma: Array, data: Observations) -> Array:
+        log_y = jnp.log(data.value)
+        return jnp.asarray(self._single(log_f, sigma).log_prob(log_y) - log_y)
+
+    def _of_censored(self, log_f: Array, sigma: Array, data: Observations) -> Array:
         # Away from zero where nothing is censored: there the tail of Student's t has no derivative by its formula.
-        near = jnp.where(data.cens == 0, -1.0, -data.cens * (log_limit - log_f) / sigma)
+        near = jnp.where(data.cens == 0, -1.0, -data.cens * (jnp.log(data.limit) - log_f) / sigma)
         tail = self._log_cdf(near)
-        if data.bound is not None:
-            closed = (data.cens != 0) & (data.bound > 0) & np.isfinite(data.bound)
-            far = -data.cens * (jnp.log(jnp.where(closed, data.bound, 1.0)) - log_f) / sigma
-            tail = jnp.where(closed, log_between(self._log_cdf, jnp.where(closed, far, near - 1.0), near), tail)
+        if data.bound is None:
+            return tail
+        closed = (data.cens != 0) & (data.bound > 0) & jnp.isfinite(data.bound)
+        far = -data.cens * (jnp.log(jnp.where(closed, data.bound, 1.0)) - log_f) / sigma
+        return jnp.where(closed, log_between(self._log_cdf, jnp.where(closed, far, near - 1.0), near), tail)
+
+    def _of_group(self, log_f: Array, sigma: Array, data: Observations) -> Array:
         freedom, error = self._mean(data)
-        group = dist.StudentT(freedom, log_f, error).log_prob(log_y) - log_y
-        return jnp.where(data.individual, jnp.where(data.cens == 0, read, tail), group)
+        log_y = jnp.log(data.value)
+        return jnp.asarray(dist.StudentT(freedom, log_f, error).log_prob(log_y) - log_y)
 
     def draw(
         self, key: PRNGKeyArray, log_f: Float[Array, " obs"], parameters: Values, data: Observations, scatter: Any = 1.0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jaxtyping import Array, Bool, Float, Int
@@ -14,6 +15,8 @@ from cytostorm.models import after
 
 from .analyte import UNITS
 
+KINDS = ("read", "censored", "group")
+ROUND = 8  # data sets of up to so many more readings share a program; what does not count then costs little beside a solve
 COLUMNS = ("subject", "time_h", "analyte", "value", "unit", "cens", "limit", "bound", "sd", "n", "statistic")
 
 
@@ -23,7 +26,8 @@ class Observations(eqx.Module):
     `value` is in the unit of its analyte. `cens` is 0 for a value as read, -1 where the truth is below `limit`
     and +1 where it is above; `bound`, where there is one, is the far end of what a censored reading leaves possible (0
     below, infinity above where the assay does not tell). A group row has `n` > 0 subjects whose log-readings have the mean
-    `log(value)` and the standard deviation `spread`; an individual row has `n` = 0.
+    `log(value)` and the standard deviation `spread`; an individual row has `n` = 0. A row that is not `real` only fills up a
+    shape, and does not count; where all are, `real` is None. `kinds` are the kinds of rows that there may be.
     """
 
     subject: tuple[str, ...] = eqx.field(static=True)
@@ -35,6 +39,8 @@ class Observations(eqx.Module):
     n: Int[np.ndarray, " obs"]
     spread: Float[np.ndarray, " obs"]
     bound: Float[np.ndarray, " obs"] | None = None
+    real: Bool[np.ndarray, " obs"] | None = None
+    kinds: tuple[str, ...] = eqx.field(default=KINDS, static=True)
 
     def __len__(self) -> int:
         return len(self.subject)
@@ -61,6 +67,44 @@ class Observations(eqx.Module):
     def reading(self, value: Float[Any, " obs"]) -> "Observations":
         """The same observations with other values."""
         return eqx.tree_at(lambda data: data.value, self, value)
+
+    def rows(self, which: Bool[np.ndarray, " obs"]) -> "Observations":
+        """Some of the observations."""
+        named = {name: tuple(np.array(getattr(self, name))[which].tolist()) for name in ("subject", "analyte")}
+        numbers = {name: getattr(self, name)[which] for name in ("time", "value", "cens", "limit", "n", "spread")}
+        return Observations(**named, **numbers, bound=None if self.bound is None else self.bound[which])
+
+    def counted(self, log_density: Float[Array, " obs"]) -> Float[Array, " obs"]:
+        """The log-densities of the readings, without those of rows that do not count."""
+        return log_density if self.real is None else jnp.where(jnp.asarray(self.real), log_density, 0.0)
+
+    def sorted_out(self) -> "Observations":
+        """The same observations with the kinds that there are: a program for them leaves out what is for others."""
+        there = (self.individual & (self.cens == 0), self.individual & (self.cens != 0), ~self.individual)
+        return dataclasses.replace(self, kinds=tuple(kind for kind, rows in zip(KINDS, there, strict=True) if rows.any()))
+
+    def filled(self) -> "Observations":
+        """The readings analyte by analyte, those of each filled up to a multiple of `ROUND` by copies of its last.
+
+        Subjects are left out, for no density asks for them.
+        """
+        row = self._rows
+        columns = {name: getattr(self, name) for name in ("time", "value", "cens", "limit", "n", "spread", "bound")}
+        chosen: dict[str, Any] = {name: None if x is None else x[row] for name, x in columns.items()}
+        analyte = tuple(self.analyte[i] for i in row)
+        return Observations(("",) * len(row), analyte, **chosen, real=np.append(True, np.diff(row) != 0)).sorted_out()
+
+    @property
+    def places(self) -> Int[np.ndarray, " obs"]:
+        """Where each reading stands among those of `filled`."""
+        return np.unique(self._rows, return_index=True)[1]
+
+    @property
+    def _rows(self) -> Int[np.ndarray, " row"]:
+        """Which reading each of those of `filled` is."""
+        analyte = np.array(self.analyte)
+        parts = [np.flatnonzero(analyte == name) for name in dict.fromkeys(self.analyte)]
+        return np.concatenate([np.append(part, np.repeat(part[-1:], -len(part) % ROUND)) for part in parts])
 
     @property
     def interval(self) -> tuple[np.ndarray, np.ndarray]:

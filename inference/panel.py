@@ -75,11 +75,15 @@ class Panel(eqx.Module):
 
     def read(self, theta: Float[Array, "subject parameter"]) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
         """Log-predictions of all readings without derivatives, and success."""
+        value, okay = self.value(theta)
+        okay &= jnp.ones(len(okay), bool).at[self.owner].min(value > 0)
+        return jnp.log(jnp.where(okay[self.owner], value, 1.0)), okay
+
+    def value(self, theta: Float[Array, "subject parameter"]) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
+        """Predictions of all readings, none below zero, and success; 1 where the solve failed."""
         read, okay = self.curves(theta, self.prepared)
         who, what, when = (np.array(x, int) for x in self.where)
-        value = self._table(read, axis=1)[who, what, when]
-        okay &= jnp.ones(len(okay), bool).at[who].min(value > 0)
-        return jnp.log(jnp.where(okay[who], value, 1.0)), okay
+        return jnp.where(okay[who], jnp.maximum(self._table(read, axis=1)[who, what, when], 0.0), 1.0), okay
 
     def curves(self, theta: Float[Array, "subject parameter"], prepared: Plan) -> tuple[dict[str, Array], Array]:
         """The read-outs of every subject over the times of `prepared`, by analyte, and success."""

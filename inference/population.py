@@ -14,6 +14,8 @@ from numpyro.handlers import seed, substitute
 
 from cytostorm.models import Solver, replace
 
+from .arguments import jitted
+from .assay import Assays
 from .cohort import Cohort, Subject
 from .gradient import with_jacobian
 from .noise import LogNormal, Noise
@@ -32,7 +34,10 @@ class Population(eqx.Module):
     are the same in all. A subject whose readings are the mean of $n$ lies closer to the median by $1/\sqrt n$, and so
     do its readings to their predictions.
 
+    `sampled` is every sampled scalar with a log-normal prior: the population's medians and the noise.
+
     Arms are named by subjects: `subject.arm`, or the study where that is blank. An arm called `*` is for all others.
+    `reference` is the study on whose scale predictions are (the first, unless named): the assays of others have factors.
 
     Raises `ValueError` for a subject without an arm, an effect on a parameter without a prior, a covariate that a subject
     lacks, and what `Panel` refuses.
@@ -50,8 +55,8 @@ class Population(eqx.Module):
     explained: dict[str, tuple[Any, ...]]
     weight: Float[np.ndarray, " subject"]
     scatter: Float[np.ndarray, " obs"]
-    scales: tuple[tuple[str, str], ...] = eqx.field(static=True)
-    scaled: Float[np.ndarray, "obs scale"]
+    assays: Assays
+    sampled: dict[str, Prior] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -61,6 +66,7 @@ class Population(eqx.Module):
         variability: Variability,
         noise: Noise | None = None,
         solver: Solver | None = None,
+        reference: str | None = None,
     ):
         self.arms, self.cohort, self.priors, self.variability = arms, cohort, priors, variability
         self.noise, self.solver = noise or LogNormal(per_analyte=True), solver or Solver()
@@ -72,20 +78,19 @@ class Population(eqx.Module):
         every = joined([subject.data for subject in cohort])
         size = np.maximum(every.n, 1)
         self.scatter = 1 / np.sqrt(size)
-        self.data = dataclasses.replace(every, n=np.zeros_like(every.n))
+        self.data = dataclasses.replace(every, n=np.zeros_like(every.n)).sorted_out()
+        self.sampled = {name: priors[name] for name in priors} | self.noise.parameters(self.data)
         owner = self.owner = np.array([cohort.labels.index(label) for label in every.subject])
         self.weight = np.array([1 / np.sqrt(size[owner == i].max(initial=1)) for i in range(len(cohort))])
         self.panels = self._panels(owner)
         self.explained = {c.name: (c, self._along(c)) for c in variability.covariates}
-        study = [cohort.subjects[i].study for i in owner]
-        pairs = list(zip(study, every.analyte, strict=True))
-        self.scales = tuple(p for p in dict.fromkeys(pairs) if variability.assay is not None and p[0] != cohort.studies[0])
-        self.scaled = np.array([[pair == scale for scale in self.scales] for pair in pairs], float).reshape(len(pairs), -1)
+        studies = [cohort.subjects[i].study for i in owner]
+        self.assays = Assays(variability.assay, variability.background, studies, self.data.analyte, reference)
 
     def _panels(self, owner: np.ndarray) -> tuple[Panel, ...]:
         groups: dict[tuple[str, float], list[int]] = {}
         for i, subject in enumerate(self.cohort):
-            groups.setdefault((self._arm(subject), subject.start), []).append(i)
+            groups.setdefault((self.arm_of(subject), subject.start), []).append(i)
         middle = {name: self.priors[name].median for name in self.priors}
         return tuple(
             panel(
@@ -100,7 +105,8 @@ class Population(eqx.Module):
             for (name, _), members in groups.items()
         )
 
-    def _arm(self, subject: Subject) -> str:
+    def arm_of(self, subject: Subject) -> str:
+        """The name of a subject's arm."""
         name = next((n for n in (subject.arm, subject.study, "*") if n in self.arms), None)
         if name is None:
             raise ValueError(
@@ -111,44 +117,37 @@ class Population(eqx.Module):
 
     def arm(self, subject: Subject) -> Arm:
         """What happens to a subject."""
-        return self.arms[self._arm(subject)]
+        return self.arms[self.arm_of(subject)]
 
     def _along(self, covariate: Any) -> Float[np.ndarray, " subject"]:
         return covariate.along(np.array([s.covariate(covariate.covariate, np.zeros(1))[0] for s in self.cohort]))
 
-    @property
-    def sampled(self) -> dict[str, Prior]:
-        """Every sampled scalar with a log-normal prior: the population's medians and the noise."""
-        return {name: self.priors[name] for name in self.priors} | self.noise.parameters(self.data)
+    def padded(self) -> "Population":
+        """This: its panels are padded, but share programs only with cohorts of the same design."""
+        return self
 
     @property
     def sites(self) -> Sites:
         """Everything that is sampled."""
         found = {name: positive(prior) for name, prior in self.sampled.items()}
-        if self.scales:
-            assert self.variability.assay is not None
-            found["assay"] = positive(self.variability.assay, (len(self.scales),))
+        found |= self.assays.sites
         medians = {name: self.priors[name].median for name in self.priors}
         return Sites(found | self.variability.sites(len(self.cohort), medians), len(self.cohort))
 
     def latent(self) -> Values:
         """The NumPyro program of everything but the readings."""
         values: Values = {n: jnp.asarray(numpyro.sample(n, prior.distribution)) for n, prior in self.sampled.items()}
-        if self.scales:
-            assert self.variability.assay is not None
-            shape = self.variability.assay.distribution.expand([len(self.scales)]).to_event(1)
-            values["assay"] = jnp.asarray(numpyro.sample("assay", shape))
-        values |= self.variability.coefficients()
+        values |= self.assays.program() | self.variability.coefficients()
         return values | self.variability.program(self.centre(values), self.weight)
 
     def draw(self, key: PRNGKeyArray, num: int) -> Values:
         """`num` draws of everything that is sampled from its prior."""
 
-        def one(key: PRNGKeyArray) -> Values:
-            return seed(self.latent, key)()  # type: ignore[return-value]
+        def every(problem: Population, key: PRNGKeyArray) -> Values:
+            # One after the other: side by side they take seconds longer to compile.
+            return jax.lax.map(lambda key: seed(problem.latent, key)(), jax.random.split(key, num))
 
-        # One after the other: side by side they take seconds longer to compile.
-        return jax.jit(lambda key: jax.lax.map(one, jax.random.split(key, num)))(key)
+        return jitted(every, self)(key)
 
     def renewed(self, values: Values, key: PRNGKeyArray) -> Values:
         """The same population with new subjects in the place of those who were studied."""
@@ -171,7 +170,12 @@ class Population(eqx.Module):
 
     def predict(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
         """The log-prediction of every reading and which subjects could be solved; differentiable in reverse mode."""
-        theta = self.individual(values)
+        return self.predict_at(values, self.individual(values))
+
+    def predict_at(
+        self, values: Values, theta: Float[Array, "subject parameter"]
+    ) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
+        """What `predict` returns where the subjects have these log-parameters."""
         parts = [with_jacobian(p.linearize, p.owner)(theta[np.array(p.members)]) for p in self.panels]
         return self._gather(values, parts)
 
@@ -185,20 +189,25 @@ class Population(eqx.Module):
         """What `read` returns where the subjects have these log-parameters."""
         return self._gather(values, [p.read(theta[np.array(p.members)]) for p in self.panels])
 
+    def forecast_at(
+        self, values: Values, theta: Float[Array, "subject parameter"]
+    ) -> tuple[Float[Array, " obs"], Bool[Array, " subject"]]:
+        """What `read_at` returns, but that a prediction may be zero: its logarithm is then minus infinity."""
+        parts = [p.value(theta[np.array(p.members)]) for p in self.panels]
+        return self._gather(values, [(jnp.log(x), okay) for x, okay in parts])
+
     def _gather(self, values: Values, parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
         """Predictions and success in the order of the cohort, on the scale of each assay."""
         rows = np.argsort([row for p in self.panels for row in p.rows])
         members = np.argsort([i for p in self.panels for i in p.members])
         log_f = jnp.concatenate([x for x, _ in parts])[rows]
-        if self.scales:
-            log_f += self.scaled @ jnp.log(values["assay"])
-        return log_f, jnp.concatenate([okay for _, okay in parts])[members]
+        return self.assays.read(log_f, values), jnp.concatenate([okay for _, okay in parts])[members]
 
     def program(self) -> None:
         """The NumPyro program. Where a subject cannot be solved, probability and gradient are zero."""
         values = self.latent()
         log_f, okay = self.predict(values)
-        numpyro.factor("solved", jnp.where(jnp.all(okay), 0.0, -jnp.inf))
+        numpyro.factor("solved", jnp.where(okay, 0.0, -jnp.inf))
         with numpyro.plate("obs_id", len(self.data)):
             reading = Reading(self.noise, log_f, values, self.data, self.scatter)
             numpyro.sample("y", reading, obs=jnp.asarray(self.data.value))

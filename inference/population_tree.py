@@ -1,6 +1,7 @@
 """The posterior of a population as one labelled tree: its medians, every subject, and subjects still to come."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import arviz_base as azb
@@ -14,7 +15,10 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from cytostorm.models import Model, Plan, derivations, replace, together
 
 from .analyte import UNITS
+from .arguments import jitted
+from .assay import MEANINGS
 from .keys import branches, root
+from .panel import Panel
 from .population import Population
 from .samplers import Draws, thinned
 from .site import Values
@@ -40,7 +44,7 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     Groups as in `assemble`, and `population_predictive`: readings of new subjects drawn from the population, one for each
     subject of the cohort under its doses and at its times. `posterior` holds the population's medians by name, `omega`
     by effect, `correlation` by pair, factors of assays, and every subject's parameters as `subject_NAME`. `predictions`
-    holds curves of every subject by arm, on a grid of `time` that ends with the arm's last reading.
+    holds curves of every subject by arm as its assay reads them, on a grid of `time` that ends with the arm's last reading.
     """
     key_prior, key_y = branches(key, 2)
     names = list(problem.priors)
@@ -49,9 +53,9 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     thin = thinned(shape[0] * shape[1], NUM_REPLICATES)
     some = {name: x[thin] for name, x in flat.items()}
     key_y, key_new = branches(key_y, 2)
-    reads = _by_batch(lambda values, key: _read(problem, values, key), flat, key_y)
-    renewed = _by_batch(lambda values, key: _read(problem, problem.renewed(values, key), key), some, key_new)
-    theta = jax.jit(jax.vmap(problem.individual))(flat)
+    reads = by_batch(problem, _read, flat, key_y)
+    renewed = by_batch(problem, lambda at, values, key: _read(at, at.renewed(values, key), key), some, key_new)
+    theta = jitted(lambda at, values: jax.vmap(at.individual)(values), problem)(flat)
     by_chain = lambda x: np.asarray(x).reshape(*shape, *np.shape(x)[1:])  # noqa: E731
     before = {name: np.asarray(x) for name, x in problem.draw(key_prior, NUM_PRIOR).items()}
     coords = _coordinates(problem)
@@ -83,19 +87,20 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
         tree[group] = tree[group].to_dataset().assign_coords(problem.data.coordinates)
     tree["predictions"] = _curves(problem, some)
     tree["sample_stats"].attrs |= {"failed_share": [float(x) for x in draws.failed_share], **draws.facts}
+    tree["sample_stats"].attrs["failed_by_subject"] = list(draws.failed_by_subject)
     _describe(tree, problem)
     return tree
 
 
-def _by_batch(function: Any, values: dict[str, np.ndarray], key: PRNGKeyArray) -> Any:
-    """A function of one draw and a key over all draws, in batches of equal size."""
-    num = len(next(iter(values.values())))
+def by_batch(problem: Any, function: Any, values: Any, key: PRNGKeyArray) -> Any:
+    """A function of a problem, one draw and a key over all draws (a leading axis of `values`), in batches of equal size."""
+    num = len(jax.tree.leaves(values)[0])
     spare = -num % BATCH
-    run = jax.jit(lambda values, key, begin: jax.vmap(function)(values, _keys(key, begin)))
+    run = jitted(lambda at, values, key, begin: jax.vmap(partial(function, at))(values, _keys(key, begin)), problem)
     parts = []
     for begin in range(0, num + spare, BATCH):
         index = np.minimum(np.arange(begin, begin + BATCH), num - 1)
-        parts.append(jax.device_get(run({n: x[index] for n, x in values.items()}, key, np.array(begin))))
+        parts.append(jax.device_get(run(jax.tree.map(lambda x: x[index], values), key, np.array(begin))))
     return jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
 
 
@@ -142,7 +147,7 @@ def _coordinates(problem: Population) -> dict[str, Any]:
         "effect": effects,
         "pair": pairs,
         "subject": problem.cohort.labels,
-        "scale": [f"{study}:{analyte}" for study, analyte in problem.scales],
+        "scale": [f"{study}:{analyte}" for study, analyte in problem.assays.scales],
         "plain": [name for name, effect in problem.variability.effects.items() if not effect.centred],
         "obs_id": np.array(problem.data.labels),
     }
@@ -151,7 +156,8 @@ def _coordinates(problem: Population) -> dict[str, Any]:
 def _dimensions(problem: Population) -> dict[str, list[str]]:
     found = {name: ["obs_id"] for name in ("y", "cens", "limit", "scatter")}
     found |= {f"{kind}_{name}": ["subject"] for name in problem.variability.effects for kind in ("subject", "log")}
-    return found | {"omega": ["effect"], "correlation": ["pair"], "assay": ["scale"], "z": ["plain", "subject"]}
+    found |= {name: ["scale"] for name in problem.assays.priors}
+    return found | {"omega": ["effect"], "correlation": ["pair"], "z": ["plain", "subject"]}
 
 
 def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:
@@ -165,11 +171,16 @@ def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:
         members = np.array(part.members)
         times[members] = grid
 
-        def one(values: Values, key: Array, part=part, prepared=prepared, members=members):
-            found, _ = part.curves(problem.individual(values)[members], prepared)
-            return {a: found[a] for a in analytes}
+        studies = [problem.cohort.subjects[i].study for i in part.members]
+        along = {a: problem.assays.along([(study, a) for study in studies]) for a in analytes}
 
-        found = _by_batch(one, chosen, root(0))
+        def one(both: tuple[Population, Panel, Plan], values: Values, key: Array, members=members, along=along):
+            problem, part, prepared = both
+            found, _ = part.curves(problem.individual(values)[members], prepared)
+            read = jax.vmap(problem.assays.read, (1, None, None), 1)  # over the times
+            return {a: jnp.exp(read(jnp.log(jnp.maximum(found[a], 1e-300)), values, along[a])) for a in analytes}
+
+        found = by_batch((problem, part, prepared), one, chosen, root(0))
         for a in analytes:
             curves[a][:, members] = found[a]
     return xr.Dataset(
@@ -202,7 +213,7 @@ def _describe(tree: xr.DataTree, problem: Population) -> None:
         text[name] = {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning}
     text["omega"] = {"symbol": r"\omega", "unit": "1", "meaning": "SD of the logarithm of a parameter between subjects"}
     text["correlation"] = {"symbol": r"\rho", "unit": "1", "meaning": "correlation of two parameters between subjects"}
-    text["assay"] = {"symbol": "c", "unit": "1", "meaning": "factor between what an assay of a study reads and the first's"}
+    text |= {name: dict(zip(("symbol", "unit", "meaning"), x, strict=True)) for name, x in MEANINGS.items()}
     for covariate in problem.variability.covariates:
         text[covariate.name] = {
             "symbol": r"\beta",

@@ -27,12 +27,12 @@ class Prediction(eqx.Module):
 
 def predict(problem: Problem, values: dict[str, Float[np.ndarray, " draw"]], grid: Plan, key: PRNGKeyArray) -> Prediction:
     """Predict at every draw, in batches of equal size so that one program serves them all."""
-    num = len(next(iter(values.values())))
+    num, padded = len(next(iter(values.values()))), problem.padded()
     padding = -num % BATCH
     values = {name: np.concatenate([x, np.repeat(x[-1:], padding)]) for name, x in values.items()}
     parts = [
         _predict(
-            problem,
+            padded,
             problem.sampled,
             {name: constant(x[i : i + BATCH]) for name, x in values.items()},
             grid,
@@ -41,7 +41,10 @@ def predict(problem: Problem, values: dict[str, Float[np.ndarray, " draw"]], gri
         )
         for i in range(0, num + padding, BATCH)
     ]
-    return jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
+    found = jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
+    back = problem.data.places
+    of_readings = lambda p: (p.log_likelihood, p.replicated)  # noqa: E731
+    return eqx.tree_at(of_readings, found, [x[:, back] for x in of_readings(found)])
 
 
 @eqx.filter_jit

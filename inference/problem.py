@@ -9,14 +9,27 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from cytostorm.models import Model, Plan, Reach, Scenario, Solver, differentiate, plan, quantities, reach, replace, solve
+from cytostorm.models import (
+    Model,
+    Plan,
+    Reach,
+    Scenario,
+    Solver,
+    differentiate,
+    filled,
+    plan,
+    quantities,
+    reach,
+    replace,
+    solve,
+)
 
 from .gradient import with_jacobian
 from .keys import normal
 from .noise import LogNormal, Noise
-from .observations import Observations
+from .observations import ROUND, Observations
 from .prior import Prior, Priors
 from .site import Sites, Values, positive
 
@@ -26,6 +39,9 @@ class Problem(eqx.Module):
 
     Raises `ValueError` if the model does not read an analyte of the data, if a prior names no parameter of the
     model, or if the scenario does not fit the model.
+
+    `when` is the number of the time of every reading among the distinct times, and `sampled` every sampled parameter with
+    its prior: those of the model, then those of the noise.
     """
 
     model: Model
@@ -36,8 +52,8 @@ class Problem(eqx.Module):
     solver: Solver
     within: Reach
     prepared: Plan
-    when: Any = eqx.field(static=True)
-    which: Any = eqx.field(static=True)
+    when: Int[np.ndarray, " obs"]
+    sampled: dict[str, Prior] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -57,23 +73,27 @@ class Problem(eqx.Module):
                 )
         self.model, self.scenario, self.data, self.priors = model, scenario, data, priors
         self.noise, self.solver = noise or LogNormal(), solver or Solver()
-        times, when = np.unique(data.time, return_inverse=True)
+        times, self.when = np.unique(data.time, return_inverse=True)
         # Where a parameter is zero its states may rest, so the sampled ones must not be.
         middle = replace(model, {name: priors[name].median for name in priors})
         self.within = reach(middle, scenario, float(data.time.max()))
         self.prepared = plan(model, scenario, times, self.within.to(dict.fromkeys(data.analyte)))
-        self.when = tuple(int(i) for i in when)
-        self.which = tuple(list(model.analytes).index(a) for a in data.analyte)
+        self.sampled = {name: priors[name] for name in priors} | self.noise.parameters(data)
+
+    def padded(self) -> "Problem":
+        """The same posterior with readings and times filled up to round numbers by what does not count.
+
+        Data sets of similar size then share one compiled program.
+        """
+        data, times = self.data.filled(), self.prepared.times
+        prepared = filled(self.prepared, times.size + -times.size % ROUND)
+        when = np.searchsorted(np.asarray(times), data.time)
+        return eqx.tree_at(lambda p: (p.data, p.when, p.prepared), self, (data, when, prepared))
 
     @property
     def scatter(self) -> float:
         """Single readings scatter as the noise says."""
         return 1.0
-
-    @property
-    def sampled(self) -> dict[str, Prior]:
-        """Every sampled parameter with its prior: those of the model, then those of the noise."""
-        return {name: self.priors[name] for name in self.priors} | self.noise.parameters(self.data)
 
     @property
     def sites(self) -> Sites:
@@ -114,8 +134,8 @@ class Problem(eqx.Module):
 
     def _pick(self, read: dict[str, Array]) -> Array:
         """The prediction of each reading from the read-outs over the distinct times."""
-        table = jnp.stack([read[analyte] for analyte in self.model.analytes])
-        return table[np.array(self.which), np.array(self.when)]
+        which = np.array([list(self.model.analytes).index(analyte) for analyte in self.data.analyte])
+        return jnp.stack([read[analyte] for analyte in self.model.analytes])[which, self.when]
 
     def latent(self) -> Values:
         """The NumPyro program of the priors alone."""
@@ -131,10 +151,14 @@ class Problem(eqx.Module):
 
     def read(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, ""]]:
         """The log-prediction of every reading without derivatives, and whether the solve succeeded."""
+        log_f, okay = self.forecast(values)
+        okay &= jnp.all(jnp.isfinite(log_f))
+        return jnp.where(okay, log_f, 0.0), okay
+
+    def forecast(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, ""]]:
+        """What `read` returns, but that a prediction may be zero: its logarithm is then minus infinity."""
         read, okay = self.curves(values, self.prepared)
-        value = self._pick(read)
-        okay &= jnp.all(value > 0)
-        return jnp.log(jnp.where(okay, value, 1.0)), okay
+        return jnp.log(jnp.where(okay, jnp.maximum(self._pick(read), 0.0), 1.0)), okay
 
     def curves(self, values: Values, prepared: Plan) -> tuple[dict[str, Array], Array]:
         """The read-outs over the times of `prepared`, by analyte, and whether the solve succeeded."""
@@ -145,7 +169,8 @@ class Problem(eqx.Module):
     def grid(self, num: int = 200) -> Plan:
         """A plan for smooth curves from the scenario's start to the last reading."""
         start, end = self.scenario.start, float(self.data.time.max())
-        return plan(self.model, self.scenario, np.linspace(start, max(end, start + 1e-6), num), self.within.moving)
+        times = np.linspace(start, max(end, start + 1e-6), num)
+        return filled(plan(self.model, self.scenario, times, self.within.moving), num)
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Symbol, unit and meaning of every sampled parameter."""
@@ -171,9 +196,7 @@ class Reading(dist.Distribution):
         super().__init__(batch_shape=(len(data),))
 
     def log_prob(self, value: Array) -> Array:  # type: ignore[override]
-        return self.noise.log_density(
-            self.log_f, self.values, eqx.tree_at(lambda d: d.value, self.data, value), self.scatter
-        )
+        return self.data.counted(self.noise.log_density(self.log_f, self.values, self.data.reading(value), self.scatter))
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:  # type: ignore[override]
         if sample_shape:

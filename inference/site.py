@@ -39,6 +39,10 @@ class Program(Protocol):
         """What narrows the noise of each reading."""
         ...
 
+    def padded(self) -> "Program":
+        """The same posterior for what is compiled: of a shape that data sets of similar size share."""
+        ...
+
     def predict(self, values: Values) -> tuple[Float[Array, " obs"], Bool[Array, "*subject"]]:
         """The log-prediction of every reading, differentiable in reverse mode, and what could be solved."""
         ...

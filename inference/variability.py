@@ -73,14 +73,16 @@ class Variability(eqx.Module):
 
     $\log\theta_s = \log\mu + \mathrm{diag}(\omega)\, L z_s + \beta x_s$ with $z_s \sim N(0, I)$ and $L L^\top$ the
     correlation of the effects: $L \sim$ LKJ(`correlation`) (Lewandowski, Kurowicka and Joe, J Multivar Anal
-    2009;100:1989), or the identity where `correlation` is null. `assay` is the prior of the factor between what is
-    predicted and what an assay reads, for every analyte of every study but the first; null where all read alike.
+    2009;100:1989), or the identity where `correlation` is null. `assay` and `background` are the priors of the factor
+    between what is predicted and what an assay reads, and of what it reads of nothing, for every analyte of every study
+    but the first; null where all read alike.
     """
 
     effects: Mapping[str, Effect]
     correlation: float | None = eqx.field(static=True)
     covariates: tuple[Covariate, ...]
     assay: Prior | None
+    background: Prior | None
 
     def __init__(
         self,
@@ -88,9 +90,10 @@ class Variability(eqx.Module):
         correlation: float | None = 2.0,
         covariates: Sequence[Covariate | Mapping[str, Any]] = (),
         assay: Prior | None = None,
+        background: Prior | None = None,
     ):
         self.effects = {name: x if isinstance(x, Effect) else _effect(name, x) for name, x in effects.items()}
-        self.correlation, self.assay = correlation, assay
+        self.correlation, self.assay, self.background = correlation, assay, background
         self.covariates = tuple(x if isinstance(x, Covariate) else Covariate(**x) for x in covariates)
 
     def __check_init__(self) -> None:

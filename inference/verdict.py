@@ -1,5 +1,7 @@
 """May this posterior be used? A pass or a fail, with reasons."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from pydantic import BaseModel
@@ -77,6 +79,7 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
     shape, worth = stats.attrs.get("pareto_k"), stats.attrs.get("weights_ess")
     taken = posterior.sizes["chain"] * posterior.sizes["draw"]
     share = float(np.max(stats.attrs.get("failed_share", 0.0)))
+    where = _where(posterior, stats.attrs.get("failed_by_subject", ()))
     # Each check is written so that a value that is not a number fails it.
     checks = [
         (rhat < RHAT, f"R-hat {rhat:.3f} is not below {RHAT}: chains disagree; draw more, or look for several modes"),
@@ -98,12 +101,12 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
         ),
         (
             num_failed_solves <= FAILED * num_solves,
-            f"{num_failed_solves} of {num_solves} solves failed, more than {FAILED:.0%}:"
+            f"{num_failed_solves} of {num_solves} solves failed{where}, more than {FAILED:.0%}:"
             " narrow the priors or raise `solver.max_steps`",
         ),
         (
             share <= FAILED_IN_CHAIN,
-            f"after warm-up {share:.1%} of the solves of one chain failed, more than {FAILED_IN_CHAIN:.0%}:"
+            f"after warm-up {share:.1%} of the solves of one chain failed{where}, more than {FAILED_IN_CHAIN:.0%}:"
             " it lies where the model cannot be solved; narrow the priors or raise `solver.max_steps`",
         ),
     ]
@@ -120,3 +123,12 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
         failed_share_max=share,
         reasons=[reason for okay, reason in checks if not okay],
     )
+
+
+def _where(posterior: xr.Dataset, failed: Any) -> str:
+    """The subject that could not be solved most often, in words; nothing where there is one subject, or none failed."""
+    failed = np.atleast_1d(failed)
+    if "subject" not in posterior.coords or len(failed) != posterior.sizes["subject"] or not failed.any():
+        return ""
+    worst = int(failed.argmax())
+    return f" (most often for subject {posterior['subject'].values[worst]!s}, {failed[worst]} times)"

@@ -7,6 +7,7 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
+from .batch import filled as filled  # noqa: E402
 from .batch import together as together  # noqa: E402
 from .constant import constant as constant  # noqa: E402
 from .dose import Doses as Doses  # noqa: E402
@@ -15,6 +16,7 @@ from .dose import doses_from as doses_from  # noqa: E402
 from .dose import infusion as infusion  # noqa: E402
 from .dose import no_doses as no_doses  # noqa: E402
 from .dose import repeated as repeated  # noqa: E402
+from .endotoxin import Endotoxin as Endotoxin  # noqa: E402
 from .host import Host as Host  # noqa: E402
 from .minimal import Minimal as Minimal  # noqa: E402
 from .model import Model as Model  # noqa: E402

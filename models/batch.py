@@ -51,6 +51,18 @@ def together(
     return jax.tree.map(lambda *x: constant(np.stack([np.asarray(y) for y in x])), *plans)
 
 
+def filled(prepared: Plan, num: int) -> Plan:
+    """The same plan with `num` reading times, the last repeated, and as many legs as so many times and its doses can need.
+
+    Plans of one number of times and of doses of the same kinds then have one shape, whatever the numbers in them.
+    """
+    schedule, doses = prepared.schedule, prepared.scenario.doses
+    route = _longer(schedule.route, num, ("at",))
+    route = _longer(route, num + len(doses.events), ("start", "end", "limit", "fresh", "jump", "inflow"))
+    schedule = dataclasses.replace(schedule, route=route)
+    return dataclasses.replace(_longer(prepared, num, ("times",)), schedule=schedule, moving=schedule)
+
+
 def alike(histories: Sequence[Doses]) -> list[Doses]:
     """The same dosing histories with doses of nothing added, so that all have the same targets in the same order."""
     kinds = [list(zip(doses.target, doses.infused, strict=True)) for doses in histories]

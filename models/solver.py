@@ -36,8 +36,10 @@ class Solver(eqx.Module):
     precision: str = eqx.field(default="float64", static=True)
 
     def __check_init__(self) -> None:
-        if self.method not in ("native", "march", *METHODS):
-            raise ValueError(f"`method` is {self.method!r}; choose from: native, march, {', '.join(METHODS)}")
+        if self.method not in (*native.METHODS, "march", *METHODS):
+            raise ValueError(
+                f"`method` is {self.method!r}; choose from: {', '.join(native.METHODS)}, march, {', '.join(METHODS)}"
+            )
         for name in ("rtol", "atol"):
             value = getattr(self, name)
             if isinstance(value, float) and not value > 0:
@@ -105,11 +107,11 @@ def integrate(
         system, initial = dataclasses.replace(system, rate=single(system.rate)), initial.astype(jnp.float32)
     control = (solver.rtol, solver.atol, solver.max_steps)
     found = None
-    if solver.method == "native" and enter is _add:
-        found = native.solve(system.rate, initial, system.active, system.directions, route, *control)
+    if solver.method in native.METHODS and enter is _add:
+        found = native.solve(solver.method, system.rate, initial, system.active, system.directions, route, *control)
     if found is not None:
         saved, okay, steps = found
-    elif solver.method in ("native", "march"):
+    elif solver.method in (*native.METHODS, "march"):
         saved, okay, steps = march(system.field, initial, route, *control, enter)
     else:
         saved, okay, steps = solve_segments(

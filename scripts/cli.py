@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 JOBS = {
     "fit": "readings in, posterior out",
     "simulate": "trajectories of a scenario; synthetic data with synthetic=true",
+    "predict": "a finished fit in another scenario, for new subjects, or for subjects with a few readings",
     "phenomena": "what a model of storms must show, expected and obtained",
     "stability": "equilibria and the fold of the network, and what moves it",
     "certify": "are the gradients of a problem right, over its whole prior?",

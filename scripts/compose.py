@@ -17,7 +17,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 import cytostorm.models as models
 from cytostorm.models import quantities
 
-DECLARED = ("Minimal", "Network", "Transit", "Expansion")
+DECLARED = ("Minimal", "Network", "Endotoxin", "Transit", "Expansion")
 
 
 class BadConfig(ValueError):

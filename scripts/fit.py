@@ -42,6 +42,7 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
     if "because" in hardware:
         console.print(f"device={hardware['platform']}: {hardware['because']}", highlight=False)
     problem, sampler, truth = prepare(cfg)
+    against = arms_of(cfg, cfg.against) if cfg.against else None
     config_hash = begin(cfg, folder)
     problem.data.table().to_csv(folder / "observations.csv", index=False)
     if truth:
@@ -65,7 +66,7 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
     seconds["to_table"] = time.perf_counter() - clock
     show(table)
     if isinstance(problem, ci.Population):
-        for line in of_subjects(problem, draws, tree, key_predict, folder):
+        for line in of_subjects(problem, draws, tree, key_predict, folder, against):
             console.print(line, highlight=False)
     for line in lesson(table):
         console.print(line, highlight=False)
@@ -94,6 +95,7 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
         programs=programs.counts,
         num_solves=draws.num_solves,
         num_failed_solves=draws.num_failed,
+        failed_by_subject=by_label(problem, draws),
         num_screened=draws.starts.num_screened,
         num_screened_failed=draws.starts.num_unsolved,
         facts=draws.facts,
@@ -148,11 +150,7 @@ def prepare(cfg: DictConfig) -> tuple[Any, ci.Sampler, dict[str, float]]:
 
 def population(cfg: DictConfig, data: Any, priors: ci.Priors, variability: ci.Variability) -> ci.Population:
     """The population of a configuration: its arms, or one for all of its trigger and treatment."""
-    arms = {}
-    for name, arm in (cfg.arms or {"*": cfg}).items():
-        one = copy.deepcopy(cfg)
-        one.trigger, one.treatment = arm.trigger, arm.treatment  # the model may take its stimulus from the trigger
-        arms[str(name)] = ci.Arm(*world(one)[:2])
+    arms = arms_of(cfg)
     with blame():
         if not isinstance(data, ci.Cohort):
             raise ValueError(
@@ -161,30 +159,48 @@ def population(cfg: DictConfig, data: Any, priors: ci.Priors, variability: ci.Va
         return ci.Population(arms, data, priors, variability, build(cfg.noise), build(cfg.solver))
 
 
-def of_subjects(problem: ci.Population, draws: ci.Draws, tree: Any, key: Any, folder: Path) -> list[str]:
+def arms_of(cfg: DictConfig, model: DictConfig | None = None) -> dict[str, ci.Arm]:
+    """The arms of a configuration, of its model or of another."""
+    arms = {}
+    for name, arm in (cfg.arms or {"*": cfg}).items():
+        one = copy.deepcopy(cfg)
+        one.trigger, one.treatment = arm.trigger, arm.treatment  # the model may take its stimulus from the trigger
+        one.model = one.model if model is None else model
+        arms[str(name)] = ci.Arm(*world(one)[:2])
+    return arms
+
+
+def of_subjects(
+    problem: ci.Population, draws: ci.Draws, tree: Any, key: Any, folder: Path, against: dict[str, ci.Arm] | None
+) -> list[str]:
     """Write what is known of every subject, as a member of the cohort and left out of it; returns it in words."""
-    from cytostorm.inference.leave_out import by_subject, coverage, leave_one_out
+    from cytostorm.inference.leave_out import by_subject, coverage, curves_of, leave_one_out
     from cytostorm.inference.npde import prediction_errors
 
     ci.individuals(tree).to_csv(folder / "individuals.csv", index=False)
     prediction_errors(tree, problem.data).to_csv(folder / "npde.csv", index=False)
     left = leave_one_out(problem, {n: x.reshape(-1, *x.shape[2:]) for n, x in draws.values.items()}, key)
-    inside, each = coverage(problem, left), by_subject(problem, left)
+    inside = coverage(problem, left)
+    each = by_subject(problem, left, curves_of(against, problem) if against else None)
     inside.to_csv(folder / "coverage.csv", index=False)
     each.to_csv(folder / "left_out.csv", index=False)
-    gain = (each["elpd"] - each["elpd_mean_curve"]).dropna().to_numpy()
     bad = np.count_nonzero(each["pareto_k"].to_numpy() > PARETO_K)
     lines = [
         f"subjects left out: expected log predictive density {each['elpd'].sum():.1f}, Pareto k above {PARETO_K} in {bad} of"
         f" {len(each)}; {inside['inside'].mean():.1%} of readings inside their 90 % interval"
     ]
-    if len(gain):
-        error = gain.std(ddof=1) * len(gain) ** 0.5
-        lines.append(
-            f"better than the mean curve of the others by {gain.sum():.1f}, standard error {error:.1f}"
-            f" ({len(gain)} subjects)"
-        )
+    for column, rival in {"elpd_mean_curve": "the mean curve of the others", "elpd_against": "the other model"}.items():
+        gain = (each["elpd"] - each[column]).dropna().to_numpy() if column in each else np.zeros(0)
+        if len(gain):
+            error = gain.std(ddof=1) * len(gain) ** 0.5
+            lines.append(f"better than {rival} by {gain.sum():.1f}, standard error {error:.1f} ({len(gain)} subjects)")
     return lines
+
+
+def by_label(problem: ci.Problem | ci.Population, draws: ci.Draws) -> dict[str, int]:
+    """How often each subject of a population could not be solved, where it happened."""
+    labels = problem.cohort.labels if isinstance(problem, ci.Population) else [problem.data.subject[0]]
+    return {label: number for label, number in zip(labels, draws.failed_by_subject, strict=True) if number}
 
 
 def about(problem: ci.Problem | ci.Population) -> str:

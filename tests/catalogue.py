@@ -10,6 +10,7 @@ from numpyro.distributions import Normal
 
 from cytostorm.inference import Noise, Observations, Prior
 from cytostorm.models import (
+    Endotoxin,
     Expansion,
     Minimal,
     Model,
@@ -124,6 +125,7 @@ CASES: dict[str, tuple[Model, Scenario, float, tuple[str, ...]]] = {
         ("gamma", "r_u", "k_m"),
     ),
     "il6_given": (Minimal(), Scenario(bolus("il6", 500.0, 2.0) + infusion("il6", 300.0, 1.5, 4.0)), 9.0, ("k_l", "w_l")),
+    "endotoxin": (Endotoxin(w_mr=30000.0), Scenario(bolus("lps", 2.0)), 8.0, ("k_ma", "p_il6", "x_m_tnf", "h_m_il10")),
     "elimination": (Elimination(), Scenario(repeated(infusion("amount", 6.0, 1.0), 4.0, 3)), 14.0, ("k",)),
 }
 
@@ -131,6 +133,7 @@ STIMULI = {"transit": Transit(), "expansion": Expansion()}
 
 SOLVERS = {
     "native": Solver("native"),
+    "stabilised": Solver("stabilised", rtol=1e-9, atol=1e-11, max_steps=400_000),
     "march": Solver("march"),
     "native in float32": Solver("native", rtol=3e-6, atol=3e-8, precision="float32"),
     "march in float32": Solver("march", rtol=3e-6, atol=3e-8, precision="float32"),

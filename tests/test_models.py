@@ -209,7 +209,7 @@ def test_a_parameter_declared_twice_is_refused():
         (lambda: plan(Minimal(), Scenario(), np.array([2.0, 1.0])), "must be finite and ascending"),
         (lambda: plan(Minimal(), Scenario(), np.array([-1.0])), "before the scenario's start"),
         (lambda: plan(Minimal(), Scenario(), np.array([])), "`times` is empty"),
-        (lambda: Solver("euler"), "`method` is 'euler'; choose from: native, march, bosh3"),
+        (lambda: Solver("euler"), "`method` is 'euler'; choose from: native, stabilised, march, bosh3"),
         (lambda: Solver(rtol=0.0), "`rtol` is 0.0"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from catalogue import Elimination, KnownNoise, Level, readings
+from catalogue import Blowup, Elimination, KnownNoise, Level, readings
 from posteriors import agree
 from scipy import stats
 
@@ -33,7 +33,7 @@ from cytostorm.inference import (
     shrinkage,
     summary,
 )
-from cytostorm.inference.leave_out import by_subject, coverage, leave_one_out, mean_curve
+from cytostorm.inference.leave_out import by_subject, coverage, curves_of, given_curve, leave_one_out, mean_curve
 from cytostorm.inference.npde import prediction_errors
 from cytostorm.inference.observations import joined
 from cytostorm.inference.samplers.metric import covariance, information
@@ -183,8 +183,42 @@ def test_an_assay_of_another_study_has_a_factor():
     variability = Variability({"w": SPREAD}, assay=Prior(1.0, 2.0))
     problem = Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, variability, KnownNoise())
     values = {"w": jnp.array(2.0), "omega": jnp.array([OMEGA]), "z": jnp.zeros((1, 2)), "assay": jnp.array([3.0])}
-    assert problem.scales == (("two", "il6"),)
+    assert problem.assays.scales == (("two", "il6"),)
     assert np.allclose(np.exp(problem.predict(values)[0]), [2.0, 6.0])
+
+
+def test_an_assay_of_another_study_has_a_background():
+    people = (person("A", [0.0], [1.0]), person("B", [0.0], [1.0], study="two"))
+    variability = Variability({"w": SPREAD}, background=Prior(1.0, 2.0))
+    problem = Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, variability, KnownNoise())
+    values = {"w": jnp.array(2.0), "omega": jnp.array([OMEGA]), "z": jnp.zeros((1, 2)), "background": jnp.array([4.0])}
+
+    def read(background):
+        return problem.predict(values | {"background": background})[0]
+
+    assert np.allclose(np.exp(read(values["background"])), [2.0, 6.0])
+    slope = jax.jacobian(read)(values["background"])
+    assert np.allclose(slope, [[0.0], [1 / 6]])
+    both = dataclasses.replace(variability, assay=Prior(1.0, 2.0))
+    problem = Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, both, KnownNoise())
+    assert np.allclose(np.exp(problem.predict(values | {"assay": jnp.array([3.0])})[0]), [2.0, 10.0])
+    assert set(problem.sites.parts) == {"w", "omega", "z", "assay", "background"}
+
+
+def test_the_subject_that_cannot_be_solved_is_counted():
+    people = tuple(person(f"S{i}", [0.0, 2.0], [0.5, 0.5]) for i in range(3))
+    problem = Population({"*": Arm(Blowup(), Scenario())}, Cohort(people), WIDE, Variability({"w": SPREAD}), KnownNoise())
+    density = Density(problem, num_chains=2)
+    z = np.zeros((1, 3))
+    z[0, 1] = 4.0  # exp(4 omega) = 11 times the median: S1 explodes
+    values = {"w": jnp.array(0.5), "omega": jnp.array([OMEGA]), "z": jnp.asarray(z)}
+    position = density.positions(values)
+    assert density.energy(position, jnp.array(1)) == np.inf
+    many = jax.vmap(density.energy)(jnp.stack([position, 0 * position - 1, position]), jnp.array([0, 0, 1]))
+    jax.effects_barrier()
+    assert np.isfinite(many[1])
+    assert density.failures.tolist() == [1, 2, 0]
+    assert density.unsolved.tolist() == [[0, 1, 0], [0, 2, 0], [0, 0, 0]]
 
 
 def test_the_mean_of_many_lies_closer_to_the_median():
@@ -262,6 +296,15 @@ def test_the_mean_curve_of_the_others_leaves_the_subject_out(problem):
         rest = np.delete(log_y, i, axis=0)
         middle, scale = rest.mean(axis=0), rest.std(axis=0, ddof=1) * np.sqrt(1 + 1 / (NUM - 1))
         assert np.isclose(density, np.sum(stats.t(NUM - 2, middle, scale).logpdf(log_y[i]) - log_y[i]))
+
+
+def test_a_curve_that_nothing_was_fitted_to_is_judged_by_how_far_the_others_lie_from_it(problem):
+    curve = curves_of({"*": Arm(Level(w=jnp.array(2.0)), Scenario())}, problem)
+    assert np.allclose(curve, np.log(2.0))
+    off = np.log(VALUES) - np.log(2.0)
+    for i, density in enumerate(given_curve(problem, curve)):
+        scale = np.sqrt((np.delete(off, i, axis=0) ** 2).mean(axis=0))
+        assert np.isclose(density, np.sum(stats.t(NUM - 1, 0, scale).logpdf(off[i]) - np.log(VALUES[i])))
 
 
 def test_the_information_of_normal_readings_is_exact():
@@ -349,3 +392,16 @@ def test_several_subjects_without_a_word_on_how_they_differ_are_refused(cohort_r
     path = cohort_run.parent / "table.csv"
     assert run(["fit", "data=cohort", f"data.path={path}"]) == 2
     assert "say how they differ with `variability=`" in capsys.readouterr().err
+
+
+def test_a_fit_of_a_population_is_predicted_for_a_subject_with_a_few_readings(cohort_run, tmp_path):
+    from cytostorm.scripts.cli import run
+
+    table = tmp_path / "new.csv"
+    rows = ["A,0,il6,1,pg/mL", "A,2,il6,45,pg/mL", "A,4,il6,1000,pg/mL", "A,6,il6,400,pg/mL"]
+    table.write_text("\n".join(["subject,time_h,analyte,value,unit", *rows]) + "\n")
+    given = ["data=cohort", f"data.path={table}", "known_until_h=4", "num_times=9"]
+    assert run(["predict", f"fit={cohort_run}", *given, f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    each = pd.read_csv(tmp_path / "run" / "subjects.csv").iloc[0]
+    assert (each["num_known"], each["num_held_out"], each["num_failed"]) == (3, 1, 0)
+    assert len(pd.read_csv(tmp_path / "run" / "held_out.csv")) == 1

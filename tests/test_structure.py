@@ -29,7 +29,8 @@ def test_every_group_exists():
 
 
 WHOLE = [option for option in OPTIONS if option[0] in ("experiment", "debug")]
-PAIRS = [("fit", option) for option in OPTIONS] + list(product(sorted(set(JOBS) - {"fit", "phenomena"}), WHOLE))
+PAIRS = [("fit", option) for option in OPTIONS] + list(product(sorted(set(JOBS) - {"fit", "phenomena", "predict"}), WHOLE))
+PAIRS += [("predict", option) for option in OPTIONS if option[0] in ("trigger", "treatment", "data", "device")]
 
 
 TIDY = "subject,time_h,analyte,value,unit\nA,0,il6,1,pg/mL\n"
@@ -39,7 +40,7 @@ TABLES = {"csv": TIDY, "cohort": TIDY, "nonmem": "ID,TIME,DV,DVID\nA,0,1,il6\n"}
 @pytest.mark.parametrize(("job", "option"), PAIRS, ids=lambda x: x if isinstance(x, str) else "=".join(x))
 def test_every_config_composes(job, option, tmp_path):
     overrides = ["=".join(option)] + ([f"data.path={tmp_path}"] if option[-1] in TABLES else [])
-    check(job, overrides)
+    check(job, overrides + (["fit=folder"] if job == "predict" else []))
 
 
 BUILT = [o for o in OPTIONS if o[0] not in ("device", "experiment", "debug") and o not in NOTHING]
@@ -102,13 +103,15 @@ ORDER = [
     "gradient",
     "problem",
     "synthetic",
+    "assay",
     "variability",
     "panel",
+    "arguments",
     "population",
     "samplers",
 ]
-ORDER += ["predictive", "population_tree", "summary", "leave_out", "npde", "posterior", "verdict", "figures"]
-ORDER += ["population_figures", "checks", "report"]
+ORDER += ["predictive", "population_tree", "summary", "importance", "leave_out", "redraw", "forecast", "forecast_tree"]
+ORDER += ["npde", "posterior", "verdict", "figures", "population_figures", "forecast_figure", "checks", "report"]
 SAMPLERS = ["keys", "site", "settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc"]
 SAMPLERS += ["approximation", "pathfinder"]
 HYDRA = {"hydra", "omegaconf"}

@@ -71,7 +71,7 @@ class Approximation(eqx.Module):
         jax.effects_barrier()
         before = density.failures[-1]
         (position, log_q), solves = self.propose(density, begun, key_q, POOL * self.num_draws)
-        log_p = -np.asarray(jax.jit(jax.vmap(density.potential))(position))
+        log_p = -np.asarray(density.jit(jax.vmap(Density.potential, (None, 0)))(position))
         jax.effects_barrier()
         if not np.isfinite(log_p).any():
             raise Stuck("none of the draws of the approximation can be solved; use sampler=nuts")
@@ -90,6 +90,7 @@ class Approximation(eqx.Module):
             np.full(CHAINS, np.mean(~np.isfinite(log_p))),
             {"starts": starting, "sampling": time.perf_counter() - clock - starting},
             facts={"pareto_k": shape, "weights_ess": float(1 / np.sum(weights**2))},
+            failed_by_subject=density.by_subject,
         )
 
     def _check(self, *names: str) -> None:
@@ -160,7 +161,7 @@ class SVI(Approximation):
         mode, root = jnp.asarray(begun.modes[0]), jnp.linalg.cholesky(jnp.asarray(begun.spreads[0]))
         ceiling = begun.climbs[:, 1].min() + WALL
 
-        def program() -> None:
+        def program(density: Density, mode: Array, root: Array, ceiling: Array) -> None:
             # In units of the curvature at the mode, so that one rate of learning serves every parameter.
             z = numpyro.sample("z", dist.ImproperUniform(dist.constraints.real_vector, (), mode.shape))
             numpyro.factor("density", -jnp.minimum(density.potential(mode + root @ z), ceiling))
@@ -169,7 +170,8 @@ class SVI(Approximation):
             program, init_loc_fn=init_to_value(values={"z": jnp.zeros_like(mode)}), init_scale=0.5
         )
         fit = Variational(program, guide, Adam(self.learning_rate), Trace_ELBO(num_particles=self.num_elbo))
-        found = guide.get_posterior(fit.run(key_fit, self.num_steps, progress_bar=False).params)
+        run = density.jit(lambda at, key, *known: fit.run(key, self.num_steps, at, *known, progress_bar=False).params)
+        found = guide.get_posterior(run(key_fit, mode, root, ceiling))
         z = found.sample(key_draw, (num,))
         size = jnp.sum(jnp.log(jnp.diag(root)))
         return (mode + z @ root.T, found.log_prob(z) - size), self.num_steps * self.num_elbo + SET_UP

@@ -1,6 +1,7 @@
 """Hamiltonian Monte Carlo with many chains in lock-step, for batches and GPUs."""
 
 import time
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -115,19 +116,17 @@ class ChEES(eqx.Module):
         begin, adapt = base(jitter, lambda i: i + 1, optax.adam(0.05), self.target_accept, 0.5, self.max_leapfrogs)
         refresh = {round(share * self.num_warmup) for share in WINDOWS}
 
-        def log_density(chain):
+        def log_density(density, chain):
             return lambda x: -density.energy(x, chain)
 
-        @jax.jit
-        def init(position, metric, key):
-            chains = jax.vmap(lambda x, chain: hmc.init(x, log_density(chain)))(position, every)
+        def init(density, position, metric, key):
+            chains = jax.vmap(lambda x, chain: hmc.init(x, log_density(density, chain)))(position, every)
             return Ensemble(chains, begin(jnp.array(0), jnp.array(0.3)), metric, _no_moments(len(metric)), key)
 
-        @jax.jit
-        def advance(state: Ensemble, iterations):
-            return jax.lax.scan(step, state, iterations)
+        def advance(density, state: Ensemble, iterations):
+            return jax.lax.scan(partial(step, density), state, iterations)
 
-        def step(state: Ensemble, i):
+        def step(density, state: Ensemble, i):
             key, key_move = jax.random.split(state.key)
             tuned, warm = state.adaptation, i < self.num_warmup
             size = jnp.where(warm, tuned.step_size, jnp.exp(tuned.log_step_size_moving_average))
@@ -135,7 +134,7 @@ class ChEES(eqx.Module):
             leaps = jnp.clip(jnp.ceil(jitter(tuned.random_generator_arg) * length / size), 1, self.max_leapfrogs).astype(int)
 
             def move(key, chain, one):
-                return kernel(key, one, log_density(chain), size, state.metric, leaps)  # type: ignore[arg-type]
+                return kernel(key, one, log_density(density, chain), size, state.metric, leaps)  # type: ignore[arg-type]
 
             chains, info = jax.vmap(move)(jax.random.split(key_move, self.num_chains), every, state.chains)
             root = jnp.linalg.cholesky(state.metric)
@@ -162,7 +161,7 @@ class ChEES(eqx.Module):
             }
             return Ensemble(chains, adapted, metric, moments, key), (chains.position, stats)
 
-        return init, advance
+        return density.jit(init), density.jit(advance)
 
     def _metric(self, state: Ensemble, position: Array, now: Array) -> tuple[Array, Moments]:
         """Metric and moments after one more iteration; a window that ends gives a new metric and begins anew."""

@@ -1,52 +1,94 @@
 """The log-density that every stage evaluates: compiled once, finite or zero, batched in blocks, its failures counted."""
 
+import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.infer.util import compute_log_probs
 
 from cytostorm.models import platform
 
+from ..arguments import divided
 from ..site import Program, Values
 
 LOWEST = -1e12  # the log-likelihood where a solve fails: zero probability that survives multiplication by zero
 BLOCK = 32  # lanes solved side by side on a processor; `make benchmark` measures it
 
 type Position = Float[Array, " parameter"]
+type Arrays = list[Any]
 
 
 class Point(eqx.Module):
-    """Log-prior (with the Jacobian of the logarithm) and log-likelihood at a position, and their gradients."""
+    """Log-prior (with the Jacobian of the logarithm) and log-likelihood at a position, and their gradients.
+
+    `solved` says which subjects could be solved.
+    """
 
     log_prior: Float[Array, ""]
     log_likelihood: Float[Array, ""]
     slope_prior: Position
     slope_likelihood: Position
+    solved: Bool[Array, " subject"]
 
 
+@jax.tree_util.register_pytree_node_class
 class Density:
     """The posterior of a problem over positions, the unconstrained vectors of its sampled quantities.
 
     Value and gradient come from one solve. Where it fails, or anything is not finite, the density is zero with gradient
-    zero, and `failures` counts it for the chain that asked (the last entry: for the stages before chains). Under `vmap`
-    lanes run in blocks of `block`. `num_traces` counts how often the problem was traced: once, whatever the stages.
+    zero, and `failures` counts it for the chain that asked (the last entry: for the stages before chains), `unsolved` for
+    each subject that could not be solved. Under `vmap` lanes run in blocks of `block`. `num_traces` counts how often the
+    problem was traced: once, whatever the stages.
+
+    A density is a tree of readings, times and doses. What is compiled takes it as an argument (see `jit`), and so is one
+    program for all data of a shape.
     """
 
     def __init__(self, problem: Program, num_chains: int = 0, block: int | None = None):
-        self.problem, self.sites = problem, problem.sites
+        self.sites = problem.sites
         self.failures: Int[np.ndarray, " chain"] = np.zeros(num_chains + 1, int)
+        self.unsolved: Int[np.ndarray, "chain subject"] = np.zeros((num_chains + 1, max(problem.sites.num_subjects, 1)), int)
         self.num_traces = 0
+        arrays, self._rest = divided(problem.padded())
+        self._arrays, self._structure = jax.tree.flatten(arrays)
         self._block = block or (BLOCK if platform() == "cpu" else None)
+        self._origin = self
         self._trace = jax.jit(self._point)
         self._log_prior = jax.jit(self._prior)
-        self.point = self._batched()
-        self.energy = self._whole()
-        self.log_likelihood = self._power()
+        self._lanes = self._batched()
+        self._energy = _with_slope(self._lanes, _energy)
+        self._log_likelihood = _with_slope(self._lanes, lambda found: (found.log_likelihood, found.slope_likelihood))
+
+    def tree_flatten(self) -> tuple[tuple[Arrays], "Density"]:
+        """The arrays, and the density that was made first, which counts."""
+        return (self._arrays,), self._origin
+
+    @classmethod
+    def tree_unflatten(cls, origin: "Density", arrays: tuple[Arrays]) -> "Density":
+        """The same density of other arrays."""
+        found = copy.copy(origin)
+        (found._arrays,) = arrays
+        return found
+
+    def jit(self, function: Callable[..., Any], **options: Any) -> Any:
+        """`function(density, *arguments)`, compiled, for this density: it is called with the other arguments."""
+        return partial(jax.jit(function, **options), self)
+
+    @property
+    def problem(self) -> Any:
+        """The problem, as `padded` returns it."""
+        return self._filled(self._arrays)
+
+    @property
+    def by_subject(self) -> tuple[int, ...]:
+        """How often each subject could not be solved."""
+        return tuple(self.unsolved.sum(axis=0).tolist())
 
     def values(self, position: Float[Any, "*batch parameter"]) -> Values:
         """The sampled quantities at a position."""
@@ -64,24 +106,41 @@ class Density:
         """The energy at a position, for the stages before chains."""
         return self.energy(position, jnp.array(-1))
 
+    def point(self, position: Position, chain: Int[Array, ""]) -> Point:
+        """The density and its slopes at a position: a lane on its own, or under `vmap` many in blocks."""
+        return self._lanes(self._arrays, position, chain)
+
+    def energy(self, position: Position, chain: Int[Array, ""]) -> Float[Array, ""]:
+        """Minus the log-density, infinite where it is zero, with its gradient."""
+        return self._energy(self._arrays, position, chain)
+
+    def log_likelihood(self, position: Position, chain: Int[Array, ""]) -> Float[Array, ""]:
+        """`LOWEST` where a solve fails, with its gradient."""
+        return self._log_likelihood(self._arrays, position, chain)
+
     def log_prior(self, position: Position) -> Float[Array, ""]:
         """The log-density of the prior, without a solve."""
-        return self._log_prior(position)
+        return self._log_prior(self._arrays, position)
 
-    def _prior(self, position: Position) -> Float[Array, ""]:
-        found, _ = compute_log_probs(self.problem.latent, (), {}, self.values(position))
+    def _filled(self, arrays: Arrays) -> Any:
+        return eqx.combine(jax.tree.unflatten(self._structure, arrays), self._rest)
+
+    def _prior(self, arrays: Arrays, position: Position) -> Float[Array, ""]:
+        found, _ = compute_log_probs(self._filled(arrays).latent, (), {}, self.values(position))
         return sum((jnp.sum(x) for x in found.values()), self.sites.log_volume(position))
 
-    def _point(self, position: Position) -> Point:
+    def _point(self, arrays: Arrays, position: Position) -> Point:
         self.num_traces += 1
+        problem = self._filled(arrays)
 
-        def parts(position: Position) -> tuple[Array, Array]:
+        def parts(position: Position) -> tuple[tuple[Array, Array], Array]:
             values = self.values(position)
-            found, _ = compute_log_probs(self.problem.program, (), {}, values)
-            latent = sum((found[name] for name in values), self.sites.log_volume(position))
-            return latent, sum((x for name, x in found.items() if name not in values), jnp.zeros(()))
+            found, _ = compute_log_probs(problem.program, (), {}, values, sum_log_prob=False)
+            latent = sum((jnp.sum(found[name]) for name in values), self.sites.log_volume(position))
+            rest = sum((jnp.sum(x) for name, x in found.items() if name not in values), jnp.zeros(()))
+            return (latent, rest), jnp.isfinite(jnp.atleast_1d(found["solved"]))
 
-        (prior, likelihood), pull = jax.vjp(parts, position)
+        (prior, likelihood), pull, solved = jax.vjp(parts, position, has_aux=True)
         one, zero = jnp.ones(()), jnp.zeros(())
         (slope_prior,), (slope_likelihood,) = pull((one, zero)), pull((zero, one))
         finite = [jnp.all(jnp.isfinite(x)) for x in (prior, likelihood, slope_prior, slope_likelihood)]
@@ -91,69 +150,60 @@ class Density:
             jnp.where(okay, likelihood, LOWEST),
             jnp.where(okay, slope_prior, 0.0),
             jnp.where(okay, slope_likelihood, 0.0),
+            solved,
         )
 
-    def _batched(self) -> Callable[[Position, Int[Array, ""]], Point]:
-        """`point(position, chain)`: a lane on its own, or under `vmap` many in blocks."""
-
+    def _batched(self) -> Callable[[Arrays, Position, Int[Array, ""]], Point]:
         @jax.custom_batching.custom_vmap
-        def point(position: Position, chain: Array) -> Point:
-            found = self._trace(position)
-            self._count(chain[None], found.log_likelihood[None])
+        def point(arrays: Arrays, position: Position, chain: Array) -> Point:
+            found = self._trace(arrays, position)
+            self._count(chain[None], _lead(found))
             return found
 
         @point.def_vmap
-        def _(size: int, batched: list[bool], position: Array, chain: Any):
+        def _(size: int, batched: list[Any], arrays: Arrays, position: Array, chain: Any):
             chain = jnp.asarray(chain)
-            position = position if batched[0] else jnp.broadcast_to(position, (size, *position.shape))
-            chain = chain if batched[1] else jnp.broadcast_to(chain, (size,))
+            position = position if batched[1] else jnp.broadcast_to(position, (size, *position.shape))
+            chain = chain if batched[2] else jnp.broadcast_to(chain, (size,))
             block = -(-size // -(-size // (self._block or size)))
             spare = -size % block
             lanes = jnp.concatenate([position, jnp.broadcast_to(position[-1], (spare, position.shape[1]))])
             rows = lanes.reshape(-1, block, position.shape[1])
-            found = jax.lax.map(jax.vmap(self._trace), rows) if len(rows) > 1 else _lead(jax.vmap(self._trace)(rows[0]))
+            solve = lambda row: jax.vmap(self._trace, (None, 0))(arrays, row)  # noqa: E731
+            found = jax.lax.map(solve, rows) if len(rows) > 1 else _lead(solve(rows[0]))
             found = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:size], found)
-            self._count(chain, found.log_likelihood)
+            self._count(chain, found)
             return found, jax.tree.map(lambda _: True, found)
 
         return point
 
-    def _count(self, chain: Int[Array, " lane"], likelihood: Float[Array, " lane"]) -> None:
-        def count(chain: Any, likelihood: Any) -> None:
-            np.add.at(self.failures, np.asarray(chain)[np.asarray(likelihood) <= LOWEST], 1)
+    def _count(self, chain: Int[Array, " lane"], found: Point) -> None:
+        def count(chain: Any, failed: Any, solved: Any) -> None:
+            chain, failed = np.asarray(chain), np.asarray(failed)
+            np.add.at(self.failures, chain[failed], 1)
+            np.add.at(self.unsolved, chain[failed], ~np.asarray(solved)[failed])
 
         # The callback is reached only where a solve fails: counting costs nothing else.
-        failed = jnp.any(likelihood <= LOWEST)
-        jax.lax.cond(failed, lambda: jax.debug.callback(count, chain, likelihood), lambda: None)
+        failed = found.log_likelihood <= LOWEST
+        jax.lax.cond(jnp.any(failed), lambda: jax.debug.callback(count, chain, failed, found.solved), lambda: None)
 
-    def _whole(self) -> Callable[[Position, Int[Array, ""]], Float[Array, ""]]:
-        """`energy(position, chain)`: minus the log-density, infinite where it is zero, with its gradient."""
 
-        @jax.custom_vjp
-        def energy(position: Position, chain: Array) -> Array:
-            return forward(position, chain)[0]
+def _energy(found: Point) -> tuple[Array, Position]:
+    value = -found.log_prior - found.log_likelihood
+    return jnp.where(found.log_likelihood <= LOWEST, jnp.inf, value), -found.slope_prior - found.slope_likelihood
 
-        def forward(position: Position, chain: Array):
-            found = self.point(position, chain)
-            value = -found.log_prior - found.log_likelihood
-            return jnp.where(found.log_likelihood <= LOWEST, jnp.inf, value), found.slope_prior + found.slope_likelihood
 
-        energy.defvjp(forward, lambda slope, cotangent: (-cotangent * slope, None))
-        return energy
+def _with_slope(
+    point: Callable[[Arrays, Position, Array], Point], choose: Callable[[Point], tuple[Array, Position]]
+) -> Callable[[Arrays, Position, Array], Float[Array, ""]]:
+    """What is chosen of a point, with the slope that is chosen as its gradient along the position."""
 
-    def _power(self) -> Callable[[Position, Int[Array, ""]], Float[Array, ""]]:
-        """`log_likelihood(position, chain)`: `LOWEST` where a solve fails, with its gradient."""
+    @jax.custom_vjp
+    def value(arrays: Arrays, position: Position, chain: Array) -> Array:
+        return choose(point(arrays, position, chain))[0]
 
-        @jax.custom_vjp
-        def value(position: Position, chain: Array) -> Array:
-            return forward(position, chain)[0]
-
-        def forward(position: Position, chain: Array):
-            found = self.point(position, chain)
-            return found.log_likelihood, found.slope_likelihood
-
-        value.defvjp(forward, lambda slope, cotangent: (cotangent * slope, None))
-        return value
+    value.defvjp(lambda *x: choose(point(*x)), lambda slope, cotangent: (None, cotangent * slope, None))
+    return value
 
 
 def _lead(tree: Point) -> Point:

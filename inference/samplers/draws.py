@@ -21,8 +21,9 @@ class Draws(eqx.Module):
 
     `stats` and `warmup_stats` follow ArviZ's names. `num_solves` counts the solves of the whole run, stages before
     chains included, and `num_failed` those among them that failed and were rejected; `failed_share` is their share in
-    each chain after warm-up. `superchain` groups the chains that started together. `facts` are single numbers that a
-    method gives beside its draws: `log_evidence`, `pareto_k`, `weights_ess`.
+    each chain after warm-up, and `failed_by_subject` says how often each subject could not be solved. `superchain` groups
+    the chains that started together. `facts` are single numbers that a method gives beside its draws: `log_evidence`,
+    `pareto_k`, `weights_ess`.
     """
 
     values: dict[str, Float[np.ndarray, "chain draw ..."]]
@@ -35,6 +36,7 @@ class Draws(eqx.Module):
     seconds: dict[str, float]
     superchain: tuple[int, ...] | None = None
     facts: dict[str, float] = eqx.field(default_factory=dict)
+    failed_by_subject: tuple[int, ...] = ()
 
 
 @runtime_checkable
@@ -65,16 +67,17 @@ class Track:
 
         `like` returns the shapes of what `compute` returns.
         """
-        failures = self._density.failures
-        found = self._blocks.read(self.index, number, lambda: (like(), failures[self.chains]))
+        counts = (self._density.failures, self._density.unsolved)
+        found = self._blocks.read(self.index, number, lambda: (like(), tuple(x[self.chains] for x in counts)))
         if found is not None:
-            failures[self.chains] = found[1]
+            for count, known in zip(counts, found[1], strict=True):
+                count[self.chains] = known
             return found[0]
         if self._blocks.stop:
             return None
         content = jax.device_get(compute())
         jax.effects_barrier()
-        self._blocks.write(self.index, number, (content, failures[self.chains]))
+        self._blocks.write(self.index, number, (content, tuple(x[self.chains] for x in counts)))
         return content
 
 
@@ -104,6 +107,7 @@ def of_chains(
         (failures - early) / stats["n_steps"][:, num_warmup:].sum(axis=1),
         seconds,
         superchain,
+        failed_by_subject=density.by_subject,
     )
 
 

@@ -32,7 +32,7 @@ def information(density: Density, position: Position) -> Square:
 
     def likelihood(log_f: Array, x: Array, value: Array) -> Array:
         read = problem.noise.log_density(log_f, density.values(x), data.reading(value), problem.scatter)
-        return jnp.sum(read)
+        return jnp.sum(data.counted(read))
 
     # The information of a reading does not depend on where it fell; that of a censored one is taken as it is.
     typical = jnp.where(data.cens == 0, jnp.exp(log_f), data.value)

@@ -99,12 +99,14 @@ class NUTS(eqx.Module):
         density = Density(problem, self.num_chains)
         key_start, *keys = branches(key, self.num_chains + 1)
         apart = Parts(density.sites.blocks if self.metric == "draws" else [np.arange(density.sites.size)])
-        init, sample = hmc(potential_fn_gen=lambda chain: lambda z: density.energy(apart.joined(z), chain), algo="NUTS")
+        init, sample = hmc(
+            potential_fn_gen=lambda density, chain: lambda z: density.energy(apart.joined(z), chain), algo="NUTS"
+        )
 
         def metric(known: np.ndarray | None) -> Any:
             return None if known is None else apart.blocks_of(known, self.dense_mass)
 
-        def begin(key, chain, position, metric):
+        def begin(density, key, chain, position, metric):
             return init(
                 apart.split(position),
                 self.num_warmup,
@@ -113,21 +115,21 @@ class NUTS(eqx.Module):
                 adapt_mass_matrix=self.metric == "draws",
                 target_accept_prob=self.target_accept,
                 max_tree_depth=self.max_tree_depth,
-                model_args=(chain,),
+                model_args=(density, chain),
                 rng_key=key,
             )
 
         # The trace also tells the kernel how long the warm-up is, which it must know before it continues a chain.
-        start, num = jax.jit(begin), density.sites.size
+        start, num = density.jit(begin), density.sites.size
         unknown = metric(np.eye(num) if self.metric == "information" or self.start.method in CLIMBS else None)
         like = jax.eval_shape(start, keys[0], np.array(0), np.zeros(num), unknown)
-        advance = self._advance(sample, apart)
+        advance = self._advance(density, sample, apart)
         compilation = threading.Thread(target=self._lowered(advance, like).compile)
         compilation.start()  # the longest of all, beside the search for starting points
         begun = self.start.find(density, key_start, self.num_chains, blocks)
         starting, known = time.perf_counter() - clock, begun.covariance
         if self.metric == "information":
-            known = np.asarray(jax.jit(lambda x: covariance(density, information(density, x)))(begun.position[0]))
+            known = np.asarray(density.jit(lambda at, x: covariance(at, information(at, x)))(begun.position[0]))
         single = [Track(i, slice(i, i + 1), density, blocks) for i in range(self.num_chains)]
         states = [
             track.block(0, lambda i=i: start(keys[i], np.array(i), begun.position[i], metric(known)), lambda: like)
@@ -153,12 +155,12 @@ class NUTS(eqx.Module):
             return 0
         return 1 + self.num_chains * sum(min(TYPICAL, size) for size in sizes(self.num_warmup, self.block)[:-1])
 
-    def _advance(self, sample: Callable, apart: Parts) -> Callable[[Any, Any, int], Any]:
+    def _advance(self, density: Density, sample: Callable, apart: Parts) -> Any:
         """The compiled program that carries a chain through a block of iterations."""
 
-        def run(state, chain, length: int):
+        def run(density, state, chain, length: int):
             def step(state, _):
-                state = sample(state, (chain,))
+                state = sample(state, (density, chain))
                 stats = {
                     "lp": -state.potential_energy,
                     "energy": state.energy,
@@ -174,21 +176,25 @@ class NUTS(eqx.Module):
 
         if self.chains == "vectorized":
             every = jnp.arange(self.num_chains)
-            return jax.jit(lambda state, _, length: jax.vmap(lambda s, c: run(s, c, length))(state, every), static_argnums=2)
-        return jax.jit(run, static_argnums=2)
+
+            def together(density, state, _, length: int):
+                return jax.vmap(lambda s, c: run(density, s, c, length))(state, every)
+
+            return density.jit(together, static_argnums=3)
+        return density.jit(run, static_argnums=3)
 
     def _lowered(self, advance: Any, like: Any) -> Any:
         """The program for the first block, lowered for states like this one."""
         many = (self.num_chains,) if self.chains == "vectorized" else ()
         states = jax.tree.map(lambda x: jax.ShapeDtypeStruct(many + x.shape, x.dtype), like)
-        return advance.lower(states, np.array(0), min(self.block, self.num_warmup))
+        return advance.func.lower(*advance.args, states, np.array(0), min(self.block, self.num_warmup))
 
     def _retune(self, density: Density) -> Callable[[Any, Any], tuple[Any, Any]]:
         """What follows on a block of the warm-up: the metric of the information at its last draws."""
         if self.metric == "draws":
             return lambda state, part: (state, part)
 
-        def one(state, positions):
+        def one(density, state, positions):
             curvature = jnp.mean(jax.lax.map(lambda x: information(density, x), positions[-TYPICAL:]), axis=0)
             found = covariance(density, curvature)
             root = jnp.linalg.cholesky(found[::-1, ::-1])[::-1, ::-1].T
@@ -200,7 +206,7 @@ class NUTS(eqx.Module):
             )
             return state._replace(adapt_state=adapt)
 
-        run = jax.jit(jax.vmap(one) if self.chains == "vectorized" else one)
+        run = density.jit(jax.vmap(one, (None, 0, 0)) if self.chains == "vectorized" else one)
         return lambda state, part: (run(state, part[0]), part)
 
     def _run(

@@ -112,6 +112,7 @@ class SMC(eqx.Module):
             np.array(failed),
             seconds,
             facts=_evidence(np.array(evidence)),
+            failed_by_subject=density.by_subject,
         )
 
     def _programs(self, density: Density) -> tuple[Any, Any, Any]:
@@ -119,21 +120,22 @@ class SMC(eqx.Module):
         kernel = hmc.build_kernel()
         per_step = self.num_moves * self.num_leapfrogs + 3
 
-        def likelihood(run):
-            return lambda x: density.log_likelihood(x, run)
-
-        def tempered(run):
+        def tempered(density, run):
             return adaptive_tempered.build_kernel(
-                density.log_prior, likelihood(run), kernel, hmc.init, resampling.systematic, self.target_ess
+                density.log_prior,
+                lambda x: density.log_likelihood(x, run),
+                kernel,
+                hmc.init,
+                resampling.systematic,
+                self.target_ess,
             )
 
-        @jax.jit
-        def begin(key):
+        def begin(density, key):
             key_draw, key = jax.random.split(key)
             drawn = density.positions(density.problem.draw(key_draw, self.num_particles))
             return Swarm(adaptive_tempered.init(drawn), jnp.array(0.3), jnp.zeros(()), jnp.array(0), key)
 
-        def moved(swarm, run):
+        def moved(density, swarm, run):
             key, key_step = jax.random.split(swarm.key)
             state = swarm.particles._replace(tempering_param=jnp.asarray(swarm.particles.tempering_param, float))
             # The kernel weights the particles of the last temperature, then resamples and moves those.
@@ -145,15 +147,14 @@ class SMC(eqx.Module):
                 "inverse_mass_matrix": spread[None],
                 "num_integration_steps": jnp.array([self.num_leapfrogs]),
             }
-            return tempered(run)(key_step, state, self.num_moves, settings), key
+            return tempered(density, run)(key_step, state, self.num_moves, settings), key
 
         def tuned(swarm, info):
             accepted = jnp.mean(jnp.nan_to_num(info.update_info.acceptance_rate))
             return jnp.clip(swarm.step_size * jnp.exp(accepted - self.target_accept), 1e-3, 2.0)
 
-        @jax.jit
-        def temper(swarm, run):
-            (particles, info), key = moved(swarm, run)
+        def temper(density, swarm, run):
+            (particles, info), key = moved(density, swarm, run)
             return Swarm(
                 particles,
                 tuned(swarm, info),
@@ -162,14 +163,13 @@ class SMC(eqx.Module):
                 key,
             )
 
-        @jax.jit
-        def settle(swarm, run):
-            (particles, info), _ = moved(swarm, run)
+        def settle(density, swarm, run):
+            (particles, info), _ = moved(density, swarm, run)
             last = jax.tree.map(lambda x: x[:, -1], info.update_info)
             stats = {"lp": last.proposal.logdensity, "acceptance_rate": jnp.mean(info.update_info.acceptance_rate, axis=1)}
             return particles.particles, stats, swarm.num_solves + per_step * self.num_particles
 
-        return begin, temper, settle
+        return density.jit(begin), density.jit(temper), density.jit(settle)
 
 
 def _progress(temperature: Any) -> float:

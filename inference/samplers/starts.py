@@ -74,9 +74,9 @@ class Probe:
     def __init__(self, density: Density):
         self.num_solves, self._lock = 0, threading.Lock()
         self._density, self._before = density, int(density.failures[-1])
-        slope = jax.value_and_grad(density.potential)
-        self._energy = jax.jit(jax.vmap(density.potential))
-        self._slope, self._slopes = jax.jit(slope), jax.jit(jax.vmap(slope))
+        slope = jax.value_and_grad(Density.potential, argnums=1)
+        self._energy = density.jit(jax.vmap(Density.potential, (None, 0)))
+        self._slope, self._slopes = density.jit(slope), density.jit(jax.vmap(slope, (None, 0)))
 
     @property
     def num_failed(self) -> int:

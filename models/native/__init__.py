@@ -28,11 +28,13 @@ from .translate import Program, Untranslatable, array
 
 logger = logging.getLogger(__name__)
 COMPILING = "/cytostorm/compile/native"  # the event that tells how long the C compiler took
+METHODS = {"native": "tsitouras.h", "stabilised": "chebyshev.h"}
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-std=gnu11", "-fPIC", "-shared", "-w")
 folder = Path(tempfile.gettempdir()) / f"cytostorm-{os.getuid()}"  # of compiled programs; `scripts.device` sets it
 
 
 def solve(
+    method: str,
     rate: Callable[..., Float[Array, " state"]],
     initial: Float[Array, "row state"],
     active: Sequence[Array],
@@ -53,7 +55,7 @@ def solve(
     try:
         closed = jax.make_jaxpr(rate)(jnp.zeros(()), initial[0], *active)
         source, consts = _field(closed, num, rows, "float" if initial.dtype == jnp.float32 else "double")
-        name = _library(source)
+        name = _library(source, method)
     except Untranslatable as reason:
         _tell(f"the native solver cannot translate {reason}; solving by march instead")
         return None
@@ -120,18 +122,19 @@ def _field(closed: Any, num: int, rows: int, real: str = "double") -> tuple[str,
 
 
 @cache
-def _library(source: str) -> str | None:
+def _library(source: str, method: str) -> str | None:
     """The name under which the compiled program is known to JAX; None where it cannot be compiled."""
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         _tell("no C compiler was found for the native solver; solving by march instead")
         return None
-    with as_file(files(__package__) / "march.c") as loop:
-        text = loop.read_text()
+    with as_file(files(__package__)) as here:
+        loop, step = here / "march.c", here / METHODS[method]
+        text = loop.read_text() + step.read_text()
         parts = (text, source, *FLAGS, compiler, _processor(), jax.lib.__version__)
         name = "cytostorm_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
         target = folder / f"{name}.so"
-        if not target.exists() and not _compile(compiler, loop, source, target):
+        if not target.exists() and not _compile(compiler, loop, step, source, target):
             return None
     try:
         handler = ctypes.CDLL(str(target)).cytostorm_march
@@ -142,14 +145,22 @@ def _library(source: str) -> str | None:
     return name
 
 
-def _compile(compiler: str, loop: Path, source: str, target: Path) -> bool:
+def _compile(compiler: str, loop: Path, step: Path, source: str, target: Path) -> bool:
     """Compile into another name and rename: a library that exists is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
         header, hidden = Path(work) / "field.h", Path(work) / "out.so"
         header.write_text(source)
         clock = time.perf_counter()
-        given = (f"-I{jax.ffi.include_dir()}", f'-DFIELD="{header}"', str(loop), "-o", str(hidden), "-lm")
+        given = (
+            f"-I{jax.ffi.include_dir()}",
+            f'-DFIELD="{header}"',
+            f'-DMETHOD="{step}"',
+            str(loop),
+            "-o",
+            str(hidden),
+            "-lm",
+        )
         for more in (["-fopenmp"], []):
             done = subprocess.run([compiler, *FLAGS, *given, *more], capture_output=True, text=True)
             jax.monitoring.record_event_duration_secs(COMPILING, time.perf_counter() - clock)

@@ -1,0 +1,71 @@
+"""The figure of a forecast: bands of every subject over the readings that were known and those that were held out."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .analyte import LABELS, UNITS
+from .figures import BLUE, GREY, INK, ORANGE, plain_ticks, styled
+from .forecast import Forecast
+from .observations import Observations
+
+NUM_SHOWN = 10  # subjects in one figure
+DECADES = 6  # of an axis below its top
+
+
+def bands_figure(forecast: Forecast, table: pd.DataFrame) -> Figure:
+    """Of every subject and analyte: bands of the curve (50 and 90 %) and of readings (90 %) as `bands` tabled them."""
+    shown = list(dict.fromkeys(table["subject"]))[:NUM_SHOWN]
+    analytes = list(forecast.analytes)
+    with styled():
+        figure, axes = plt.subplots(
+            len(shown),
+            len(analytes),
+            figsize=(4.6 * len(analytes) + 1.4, 2.9 * len(shown) + 0.4),
+            squeeze=False,
+            sharex=True,
+        )
+        for row, subject in zip(axes, shown, strict=True):
+            for ax, analyte in zip(row, analytes, strict=True):
+                own: Any = table[(table["subject"] == subject) & (table["analyte"] == analyte)]
+                _bands(ax, own)
+                top = own["reading_q95"].max()
+                for data, color, label in ((forecast.known, INK, "known"), (forecast.held_out, ORANGE, "held out")):
+                    top = max(top, _readings(ax, data, subject, analyte, color, label))
+                low = own.loc[own["reading_q5"] > 0, "reading_q5"].min()
+                bottom = max(low if np.isfinite(low) else top, top * 10.0**-DECADES) if top > 0 else 1.0
+                ax.set(yscale="log", ylabel=f"{LABELS[analyte]} [{UNITS[analyte]}]")
+                if top > 0:
+                    read = [ax.dataLim.y0] if ax.dataLim.y0 > 0 else []
+                    ax.set_ylim(min([bottom, *read]) / 1.5 if read else bottom / 1.5, top * 1.5)
+                    plain_ticks(ax.yaxis, ax.get_ylim()[1] / ax.get_ylim()[0])
+                ax.set_title("new subjects" if forecast.alike else subject, fontsize=9)
+        for ax in axes[-1]:
+            ax.set_xlabel("time [h]")
+        handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        figure.legend(handles.values(), handles.keys(), fontsize=8.5, ncols=4, loc="outside upper center")
+    return figure
+
+
+def _bands(ax: Axes, own: Any) -> None:
+    time = own["time_h"]
+    ax.fill_between(time, own["reading_q5"], own["reading_q95"], color=GREY, alpha=0.3, lw=0, label="readings, 90 %")
+    ax.fill_between(time, own["curve_q5"], own["curve_q95"], color=BLUE, alpha=0.25, lw=0, label="curve, 90 %")
+    ax.fill_between(time, own["curve_q25"], own["curve_q75"], color=BLUE, alpha=0.35, lw=0, label="curve, 50 %")
+    ax.plot(time, own["curve_median"], color=BLUE, lw=1.4, label="median")
+
+
+def _readings(ax: Axes, data: Observations, subject: str, analyte: str, color: str, label: str) -> float:
+    """Draw readings, censored ones as arrows; returns the highest."""
+    which = (np.array(data.subject) == subject) & (np.array(data.analyte) == analyte)
+    for sign, marker in ((0, "o"), (-1, "v"), (1, "^")):
+        rows = which & (data.cens == sign)
+        if rows.any():
+            beyond = {0: "", -1: ", below the limit", 1: ", above the limit"}[sign]
+            fill = "white" if sign == 0 else color
+            ax.plot(data.time[rows], data.value[rows], marker, ms=5, color=color, mfc=fill, label=label + beyond, zorder=3)
+    return float(data.value[which].max(initial=0.0))

@@ -1,0 +1,112 @@
+"""A results page in the docs from the run folder of a population: `python -m cytostorm.scripts.results RUN PAGE`.
+
+What is written between the page's two marks is replaced; the text around them is by hand.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from cytostorm.inference import load
+from cytostorm.inference.summary import plain, shrinkage
+from cytostorm.inference.verdict import PARETO_K
+
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+
+
+def written(run: Path, page: Path) -> str:
+    """The page with the results of a run in it; its figures are copied beside the page.
+
+    Raises `ValueError` where the page has no marks, and `FileNotFoundError` where the run is not that of a population.
+    """
+    text = page.read_text()
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{page} has no place for results; put `{BEGIN}` and `{END}` into it")
+    manifest = json.loads((run / "manifest.json").read_text())
+    table = pd.read_csv(run / "summary.csv", index_col=0)
+    parts = [
+        judged(manifest),
+        estimates(table, shrinkage(load(run / "posterior.nc"))),
+        prediction(run),
+        pictures(run, page),
+    ]
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    return before + "\n\n".join([BEGIN, *parts, END]) + after
+
+
+def judged(manifest: dict) -> str:
+    """What sampling took, and the verdict."""
+    verdict, minutes = manifest["verdict"], manifest["seconds"]["total"] / 60
+    reasons = "".join(f"\n- {reason}" for reason in verdict["reasons"])
+    return (
+        f"Sampled in {minutes:.0f} min ({manifest['device']['platform']}): largest R-hat"
+        f" {verdict['rhat_max']:.3f}, bulk ESS {verdict['ess_bulk_min']:.0f}, tail ESS {verdict['ess_tail_min']:.0f},"
+        f" {verdict['num_divergences']} divergences, {verdict['num_failed_solves']} of {verdict['num_solves']:,} solves"
+        f" failed: **{'PASS' if manifest['passed'] else 'FAIL'}**.{reasons}"
+    )
+
+
+def estimates(table: pd.DataFrame, shrunk: pd.Series) -> str:
+    """The population's medians, spreads and factors: posterior, prior, what the data taught, and shrinkage."""
+    heads = ("", "unit", "median", "90 % interval", "prior, 90 %", "contraction", "shrinkage")
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    known = dict(zip(table.index.astype(str), table["prior_q5"].notna().to_numpy(), strict=True))
+    for name, row in table.iterrows():
+        if str(name).startswith(("subject_", "correlation")):
+            continue
+        short = f"{shrunk[name]:.2f}" if name in shrunk.index else ""
+        span = f"{plain(row['q5'])} to {plain(row['q95'])}"
+        prior = f"{plain(row['prior_q5'])} to {plain(row['prior_q95'])}" if known[str(name)] else ""
+        rows.append(
+            f"| `{name}` | {row['unit']} | {plain(row['median'])} | {span} | {prior} |"
+            f" {row['contraction']:.2f} {row['taught']} | {short} |"
+        )
+    return "\n".join(rows)
+
+
+def prediction(run: Path) -> str:
+    """How subjects who were left out are predicted."""
+    left, covered = pd.read_csv(run / "left_out.csv"), pd.read_csv(run / "coverage.csv")
+    lines = [
+        f"Subjects left out in turn: {covered['inside'].mean():.1%} of {len(covered)} readings lie inside their 90 %"
+        f" interval; expected log predictive density {left['elpd'].sum():.1f}; Pareto k above {PARETO_K} in"
+        f" {(left['pareto_k'] > PARETO_K).sum()} of {len(left)} subjects."
+    ]
+    for column, text in {
+        "elpd_mean_curve": "the mean curve of the others with log-normal spread",
+        "elpd_against": "the published model with log-normal spread",
+    }.items():
+        if column in left:
+            gain = (left["elpd"] - left[column]).dropna()
+            error = gain.std(ddof=1) * len(gain) ** 0.5
+            lines.append(f"- better than {text} by {gain.sum():.1f}, standard error {error:.1f} ({len(gain)} subjects)")
+    shares = [f"{name} {part['inside'].mean():.0%}" for name, part in covered.groupby("analyte")]
+    lines.append(f"- inside, by analyte: {', '.join(shares)}")
+    return "\n".join(lines)
+
+
+def pictures(run: Path, page: Path) -> str:
+    """The figures of the run, copied beside the page."""
+    wanted = [run / "vpc.png", *sorted(run.glob("individuals_*.png")), run / "spread.png"]
+    lines = []
+    for figure in filter(Path.exists, wanted):
+        name = f"{page.stem}_{figure.name}"
+        shutil.copyfile(figure, page.parent / name)
+        lines.append(f"![{figure.stem.replace('_', ' ')}]({name})")
+    return "\n\n".join(lines)
+
+
+def main() -> None:
+    """Write the results of a run into a page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("page", type=Path)
+    given = parser.parse_args()
+    given.page.write_text(written(given.run, given.page))
+
+
+if __name__ == "__main__":
+    main()
