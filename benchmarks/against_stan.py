@@ -1,11 +1,10 @@
 """The same posteriors in Stan: density and gradient point by point, then draws and effective draws per second.
 
 `against_stan.py [minimal] [network] [hierarchical]`, from the repository root. Both sides have one model, prior,
-likelihood, data and tolerance; Stan takes the faster of its two solvers, of those whose density agrees with ours at prior
-draws, and starts where ours does. Times: ours from cold (a new process with an empty cache of compiled programs, imports
-included) and with compilation left out; Stan's without its C++ build. Our metric is dense. PyStan offers a diagonal one
-only, so that Stan samples along the axes of our posterior's covariance, which it is given for nothing (`--plain` for the
-parameters themselves).
+likelihood, data and tolerance; Stan takes the faster of its two solvers and starts where ours does. Times: ours from cold (a
+new process with an empty cache of compiled programs, imports included) and with compilation left out; Stan's without its
+C++ build. Our metric is dense. PyStan offers a diagonal one only, so that Stan samples along the axes of our posterior's
+covariance, which it is given for nothing (`--plain` for the parameters themselves).
 """
 
 import argparse
@@ -79,15 +78,15 @@ def check(name: str, peer: Path) -> dict:
     arrays, facts = asked(peer, order)
     mine = float(np.median([*before, *_clock(slope, points)]))
     result = {"points": len(points), "gradients_per_s": {"ours": 1 / mine}}
-    result |= {"versions": facts["versions"], "refused": {}, "density_spread": {}, "gradient_error": {}, "agree": {}}
+    result |= {"versions": facts["versions"], "refused": {}, "density_spread": {}, "gradient_error": {}}
     print(f"{name}: {len(points)} prior draws with a finite density, log density {height.min():.0f} to {height.max():.0f}")
     for number, method in enumerate(METHODS):
         solved = np.isfinite(arrays[f"density_{number}"])
         difference = (height - arrays[f"density_{number}"])[solved]
         error = (np.abs(gradient - arrays[f"gradient_{number}"]).max(axis=1) / np.abs(gradient).max(axis=1))[solved]
-        agree = bool(solved.sum() > len(points) / 2 and np.ptp(difference) < CONSTANT and error.max() < GRADIENT)
+        if not (solved.sum() > len(points) / 2 and np.ptp(difference) < CONSTANT and error.max() < GRADIENT):
+            raise SystemExit(f"{name}: Stan's {method} has another posterior: {difference}, gradients {error}")
         speed = 1 / float(np.median(facts["seconds"][str(number)]))
-        result["agree"][method] = agree
         result["refused"][method] = int((~solved).sum())
         result["density_spread"][method] = float(np.ptp(difference))
         result["gradient_error"][method] = float(error.max())
@@ -95,10 +94,7 @@ def check(name: str, peer: Path) -> dict:
         print(
             f"  Stan {method:<5} log density: one constant ({np.median(difference):.4f}) up to {np.ptp(difference):.1e};"
             f" gradients within {error.max():.1e}; {speed:8.1f} gradients/s, ours {1 / mine / speed:6.1f} times as many"
-            + ("" if agree else "; too far apart: left out")
         )
-    if not any(result["agree"].values()):
-        raise SystemExit(f"{name}: Stan has another posterior")
     print(f"  ours {1 / mine:30.1f} gradients/s; one core each; Stan's C++ build {facts['build_seconds']:.0f} s")
     return result
 
@@ -114,14 +110,13 @@ def _clock(slope, points: list) -> list[float]:
     return taken
 
 
-def contest(name: str, peer: Path, checked: dict, options: argparse.Namespace) -> dict:
+def contest(name: str, peer: Path, speed: dict, options: argparse.Namespace) -> dict:
     """Draws of both sides, compared; effective draws per second. Ours are sampled before and after Stan's."""
     problem, sampler = prepared(name)
     size = (200, 200) if options.quick else (sampler.num_warmup, sampler.num_draws)
     draws, facts = ours(name, size)
     runs = [facts]
-    speed = checked["gradients_per_s"]
-    method = max((m for m in METHODS if checked["agree"][m]), key=lambda m: speed[m])
+    method = max(METHODS, key=lambda m: speed[m])
     mine = np.asarray(problem.sites.positions({key: draws[f"warm_{key}"] for key in problem.sites.parts}))
     basis = np.eye(problem.sites.size) if options.plain else _root(mine)
     order = stan_order(problem, sampler, METHODS.index(method), basis)
@@ -206,7 +201,7 @@ def stan_order(problem: Posed, sampler: NUTS, method: int, basis: np.ndarray) ->
 def _affordable(steps: float, speed: float, minutes: float, size: tuple[int, int]) -> int:
     """Draws per chain that fit into the minutes, if each takes as many gradients as one of ours."""
     number = int(minutes * 60 * speed / steps)  # iterations per core
-    return size[1] if number > 2 * sum(size) else max(number * 2 // 3, 50)
+    return size[1] if number > 2 * sum(size) else max(min(number * 2 // 3, size[1] - 1), 50)  # fewer: a chain per core
 
 
 def compared(mine: np.ndarray, theirs: np.ndarray) -> dict:
@@ -241,7 +236,8 @@ def main() -> None:
     for name in options.problems:
         found[name] = {"check": check(name, options.peer)}
         if not options.check_only:
-            found[name]["sampling"] = contest(name, options.peer, found[name]["check"], options)
+            speed = found[name]["check"]["gradients_per_s"]
+            found[name]["sampling"] = contest(name, options.peer, speed, options)
             shown(found[name]["sampling"])
         merge("stan", found)
 
