@@ -78,7 +78,7 @@ class Variability(eqx.Module):
     but the first; null where all read alike.
     """
 
-    effects: Mapping[str, Effect]
+    effects: Mapping[str, Effect] = eqx.field(static=True)  # a tree would sort them by name
     correlation: float | None = eqx.field(static=True)
     covariates: tuple[Covariate, ...]
     assay: Prior | None

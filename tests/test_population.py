@@ -205,6 +205,21 @@ def test_an_assay_of_another_study_has_a_background():
     assert set(problem.sites.parts) == {"w", "omega", "z", "assay", "background"}
 
 
+def test_what_is_compiled_keeps_the_order_of_the_effects():
+    """A tree sorts a dictionary by its keys; spreads and correlations are told apart by their places alone."""
+    people = tuple(person(f"S{i}", [1.0, 2.0], [300.0, 500.0]) for i in range(2))
+    effects = Variability({"u0": Effect(), "k_l": Effect()})
+    priors = Priors(u0={"median": 8700.0, "fold": 3}, k_l={"median": 1.6, "fold": 3})
+    problem = Population({"*": Arm(Minimal(), Scenario(bolus("lps", 2.0)))}, Cohort(people), priors, effects, KnownNoise())
+    values = {name: x[0] for name, x in problem.draw(KEY, 1).items()}
+    density = Density(problem)
+    compiled = density.jit(lambda density, values: density.problem.individual(values))(values)
+    assert np.allclose(compiled, problem.individual(values))
+    log_f, _ = problem.read(values)
+    point = density.point(density.positions(values), jnp.array(0))
+    assert np.isclose(point.log_likelihood, np.sum(KnownNoise().log_density(log_f, {}, problem.data)), rtol=1e-5)
+
+
 def test_the_subject_that_cannot_be_solved_is_counted():
     people = tuple(person(f"S{i}", [0.0, 2.0], [0.5, 0.5]) for i in range(3))
     problem = Population({"*": Arm(Blowup(), Scenario())}, Cohort(people), WIDE, Variability({"w": SPREAD}), KnownNoise())
