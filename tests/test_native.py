@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from catalogue import CASES
+from catalogue import CASES, Elimination
 
-from cytostorm.models import Solver, differentiate, native, plan, replace, simulate, values
+from cytostorm.models import Solver, differentiate, infusion, native, plan, replace, simulate, values
 from cytostorm.models.march import march
 from cytostorm.models.native.rules import RULES
 from cytostorm.models.native.translate import Untranslatable
@@ -81,7 +81,7 @@ def solved(field, method, parameters=(0.7, 1.3)):
     system = System(lambda t, x, p: field(x, p), [p], [jnp.eye(2)])
     initial = jnp.concatenate([jnp.array([[0.6, 0.9]]), jnp.zeros((2, 2))])
     if method == "native":
-        found = native.solve(system.rate, initial, system.active, system.directions, ROUTE, 1e-8, 1e-10, 1000)
+        found = native.solve("native", system.rate, initial, system.active, system.directions, ROUTE, 1e-8, 1e-10, 1000)
         assert found is not None
         return found
     return march(system.field, initial, ROUTE, 1e-8, 1e-10, 1000, lambda y, t, jump: y.at[0].add(jump))
@@ -127,7 +127,8 @@ def test_what_cannot_be_translated_is_solved_by_march(caplog):
     native._tell.cache_clear()
     with caplog.at_level(logging.WARNING):
         system = System(lambda t, x, p: field(x, p), [jnp.ones(2)], [jnp.eye(2)])
-        assert native.solve(system.rate, jnp.ones((3, 2)), system.active, system.directions, ROUTE, 1e-6, 1e-8, 100) is None
+        given = (system.rate, jnp.ones((3, 2)), system.active, system.directions, ROUTE, 1e-6, 1e-8, 100)
+        assert native.solve("native", *given) is None
     assert "cannot translate the operation" in caplog.text
     assert "solving by march instead" in caplog.text
 
@@ -151,7 +152,7 @@ def test_a_compiler_that_fails_is_told_and_march_solves(tmp_path, monkeypatch, c
     native._library.cache_clear()
     native._tell.cache_clear()
     with caplog.at_level(logging.WARNING):
-        assert native._library("this is not C") is None
+        assert native._library("this is not C", "native") is None
     assert "failed" in caplog.text
     assert not list(tmp_path.glob("*.so"))
 
@@ -159,3 +160,32 @@ def test_a_compiler_that_fails_is_told_and_march_solves(tmp_path, monkeypatch, c
 def test_an_unknown_operation_is_named():
     with pytest.raises(Untranslatable, match="the operation `lgamma`"):
         native._field(jax.make_jaxpr(lambda t, x: jax.scipy.special.gammaln(x))(0.0, jnp.ones(2)), 2, 0)
+
+
+def decay(method, rate, tolerance=1e-4, precision="float64"):
+    """A drug that is infused and eliminated at `rate` [1/h], and its sensitivity to the rate, against the closed form."""
+    times, solver = np.linspace(0.5, 24, 8), Solver(method, tolerance, tolerance / 100, 400_000, precision)
+    prepared = plan(Elimination(), Scenario(infusion("amount", 100.0, 24.0)), times)
+    build = lambda theta: Elimination(k=jnp.exp(theta[0]))  # noqa: E731
+    found = jax.jit(lambda theta: differentiate(build, theta, prepared, solver))(jnp.log(jnp.array([rate])))
+    gone, flow = np.exp(-rate * times), 100 / 24
+    value, slope = flow * (1 - gone) / rate, flow * (gone * times - (1 - gone) / rate)
+    return found, np.abs(found.value["crp"] / value - 1).max(), np.abs(found.jacobian["crp"][:, 0] / slope - 1).max()
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_the_stabilised_method_takes_few_steps_where_decay_is_fast(precision):
+    held, *_ = decay("native", 300.0)
+    free, off, slope_off = decay("stabilised", 300.0, precision=precision)
+    assert free.okay
+    assert held.num_steps > 1500  # its limit of stability is 3.3 / rate
+    assert free.num_steps < held.num_steps / 10
+    assert off < 2e-3
+    assert slope_off < 2e-3
+
+
+def test_the_stabilised_method_is_of_order_two():
+    """At a tolerance for the error of one step, steps shrink with its cube root, and the error with its power 2/3."""
+    (coarse, off, _), (fine, less, _) = decay("stabilised", 0.7, 1e-4), decay("stabilised", 0.7, 1e-7)
+    assert 1 / 14 < coarse.num_steps / fine.num_steps < 1 / 6
+    assert 30 < off / less < 300

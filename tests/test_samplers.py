@@ -82,15 +82,16 @@ def test_every_solve_and_every_failure_is_counted(name, explosive, monkeypatch):
             solved[0] += likelihood.size
             failed[0] += int(np.sum(likelihood <= LOWEST))
 
-    def count(self, chain, likelihood):
-        plain(self, chain, likelihood)
-        jax.debug.callback(noted, likelihood)
+    def count(self, chain, found):
+        plain(self, chain, found)
+        jax.debug.callback(noted, found.log_likelihood)
 
     monkeypatch.setattr(Density, "_count", count)
     draws = SAMPLERS[name].sample(explosive, KEY)
     jax.effects_barrier()
     assert draws.num_solves == solved[0]
     assert draws.num_failed == failed[0]
+    assert draws.failed_by_subject == (failed[0],)
     assert np.all((draws.failed_share > 0) & (draws.failed_share < 1))
     assert np.all(draws.values["w"] < 1.2)
     assert np.all(np.isfinite(draws.stats["lp"]))
