@@ -8,7 +8,9 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import xarray as xr
 
 from cytostorm.inference import load
 from cytostorm.inference.summary import plain, shrinkage
@@ -27,9 +29,11 @@ def written(run: Path, page: Path) -> str:
         raise ValueError(f"{page} has no place for results; put `{BEGIN}` and `{END}` into it")
     manifest = json.loads((run / "manifest.json").read_text())
     table = pd.read_csv(run / "summary.csv", index_col=0)
+    tree = load(run / "posterior.nc")
     parts = [
         judged(manifest),
-        estimates(table, shrinkage(load(run / "posterior.nc"))),
+        estimates(table, shrinkage(tree)),
+        traded(tree, table),
         prediction(run),
         pictures(run, page),
     ]
@@ -40,7 +44,7 @@ def written(run: Path, page: Path) -> str:
 def judged(manifest: dict) -> str:
     """What sampling took, and the verdict."""
     verdict, minutes = manifest["verdict"], manifest["seconds"]["total"] / 60
-    reasons = "".join(f"\n- {reason}" for reason in verdict["reasons"])
+    reasons = "\n\n" * bool(verdict["reasons"]) + "\n".join(f"- {reason}" for reason in verdict["reasons"])
     return (
         f"Sampled in {minutes:.0f} min ({manifest['device']['platform']}): largest R-hat"
         f" {verdict['rhat_max']:.3f}, bulk ESS {verdict['ess_bulk_min']:.0f}, tail ESS {verdict['ess_tail_min']:.0f},"
@@ -67,13 +71,31 @@ def estimates(table: pd.DataFrame, shrunk: pd.Series) -> str:
     return "\n".join(rows)
 
 
+def traded(tree: xr.DataTree, table: pd.DataFrame) -> str:
+    """Which medians the readings cannot tell apart, and which spreads go together."""
+    posterior = tree["posterior"].to_dataset()
+    names = [name for name in posterior.data_vars if f"subject_{name}" in posterior or posterior[name].ndim == 2]
+    names = [str(name) for name in names if "prior_median" in posterior[name].attrs]
+    between = np.corrcoef([np.log(posterior[name].values.ravel()) for name in names])
+    pairs = sorted(zip(*np.tril_indices(len(names), -1), strict=True), key=lambda pair: -abs(between[pair]))
+    words = [f"`{names[i]}` and `{names[j]}` {between[i, j]:.2f}" for i, j in pairs[:5]]
+    known = table.loc[[n for n in table.index if str(n).startswith("correlation")], ["q5", "median", "q95"]]
+    sure = known[(known["q5"] > 0) | (known["q95"] < 0)]
+    told = [f"`{n}` {x['median']:.2f} ({x['q5']:.2f} to {x['q95']:.2f})" for n, x in sure.iterrows()]
+    return (
+        f"Medians that trade most against each other (correlation of their logarithms): {', '.join(words)}.\n\n"
+        f"Of {len(known)} correlations between subjects {len(sure)} have a 90 % interval without zero: {', '.join(told)}."
+    )
+
+
 def prediction(run: Path) -> str:
     """How subjects who were left out are predicted."""
     left, covered = pd.read_csv(run / "left_out.csv"), pd.read_csv(run / "coverage.csv")
     lines = [
         f"Subjects left out in turn: {covered['inside'].mean():.1%} of {len(covered)} readings lie inside their 90 %"
         f" interval; expected log predictive density {left['elpd'].sum():.1f}; Pareto k above {PARETO_K} in"
-        f" {(left['pareto_k'] > PARETO_K).sum()} of {len(left)} subjects."
+        f" {(left['pareto_k'] > PARETO_K).sum()} of {len(left)} subjects.",
+        "",
     ]
     for column, text in {
         "elpd_mean_curve": "the mean curve of the others with log-normal spread",
