@@ -401,6 +401,23 @@ def test_the_table_of_a_population_has_the_spread_of_each_effect(cohort_run):
     assert set(pd.read_csv(cohort_run / "individuals.csv")["subject"]) == {"S0", "S1", "S2"}
 
 
+def test_a_page_takes_up_the_results_of_a_population(cohort_run, tmp_path):
+    from cytostorm.scripts.results import BEGIN, END, written
+
+    page = tmp_path / "six.md"
+    page.write_text(f"# Before\n{BEGIN}\nwhat was here\n{END}\nafter\n")
+    text = written(cohort_run, page)
+    assert text.startswith("# Before")
+    assert text.endswith("after\n")
+    assert "what was here" not in text
+    assert "| `omega[k_l]` |" in text
+    assert "readings lie inside their 90 % interval" in text
+    assert (tmp_path / "six_vpc.png").read_bytes() == (cohort_run / "vpc.png").read_bytes()
+    page.write_text("no marks")
+    with pytest.raises(ValueError, match="has no place for results"):
+        written(cohort_run, page)
+
+
 def test_several_subjects_without_a_word_on_how_they_differ_are_refused(cohort_run, capsys):
     from cytostorm.scripts.cli import run
 
