@@ -55,7 +55,7 @@ class Solver(eqx.Module):
         if self.method in METHODS:
             raise ValueError(
                 f"`precision` is 'float32', which {self.method!r} does not have: diffrax gives the state the type of time,"
-                " and in float32 time cannot tell a dose from the moment after it; use native, stabilised or march, or float64"
+                " and in float32 time cannot tell a dose from the moment after; use native, stabilised or march, or float64"
             )
         for name, least in {"rtol": RTOL, "atol": ATOL}.items():
             value = getattr(self, name)
