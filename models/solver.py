@@ -25,7 +25,7 @@ class Solver(eqx.Module):
     in JAX, on a GPU, where there is no C compiler, and where doses move. By diffrax there are explicit (bosh3, dopri5,
     dopri8, tsit5) and implicit methods (kvaerno3, kvaerno5). `rtol` is the relative tolerance,
     `atol` the absolute one in units of each state's scale, and `max_steps` bounds the steps: a solve that needs more has
-    failed. `precision` is that of the state, its tangents and the loop (float32 by `native` and `march` only); times,
+    failed. `precision` is that of the state, its tangents and the loop (float32 not by diffrax); times,
     parameters, events and what is returned are in float64 whichever it is.
     """
 
@@ -55,7 +55,7 @@ class Solver(eqx.Module):
         if self.method in METHODS:
             raise ValueError(
                 f"`precision` is 'float32', which {self.method!r} does not have: diffrax gives the state the type of time,"
-                " and in float32 time cannot tell a dose from the moment after it; use native or march, or float64"
+                " and in float32 time cannot tell a dose from the moment after; use native, stabilised or march, or float64"
             )
         for name, least in {"rtol": RTOL, "atol": ATOL}.items():
             value = getattr(self, name)
