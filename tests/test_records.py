@@ -147,7 +147,7 @@ def test_events_follow_from_amounts_where_no_column_tells(table):
 
 
 def test_columns_codes_units_and_times_are_mapped(table):
-    path = table(["A;0.5;1;2;10;3;0", "A;1;2;.;.;.;1"], "subj;DAYS;dv;code;amt;wt;mdv\n").rename("records.csv")
+    path = table([])
     path.write_text("subj;DAYS;y;code;amt;rate;wt\nA;0.5;.;2;10;20;3\nA;1;0.2;1;.;.;3\nA;2;7;9;.;.;3\n")
     options = {"columns": {"id": "SUBJ", "time": "DAYS", "dv": "y", "dvid": "code", "cmt": "code"}, "separator": ";"}
     codes = {"dvid": {1: "IL-6", 9: None}, "cmt": {"2": "tocilizumab"}, "units": {"il6": "ng/mL"}}

@@ -24,7 +24,7 @@ def prediction_errors(tree: xr.DataTree, data: Observations) -> pd.DataFrame:
     (Brendel, Comets, Laffont, Laveille and Mentre, Pharm Res 2006;23:2036). Censored readings enter at their limits, as
     replicates beyond them do.
     """
-    log_y, log_r = np.log(data.value), np.log(replicates(tree, data))
+    log_y, log_r = np.log(data.value), np.log(np.clip(replicates(tree, data), 1e-300, 1e300))  # heavy tails may overflow
     num = len(log_r)
     plain, errors = np.zeros(len(data)), np.zeros(len(data))
     owner = np.array(data.subject)
