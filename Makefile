@@ -53,6 +53,7 @@ benchmark: $(READY) $(STAN)/.ready  ## time and accuracy here, against LSODA, pl
 	$(BIN)/python benchmarks/against_stan.py minimal --plain
 	$(BIN)/python benchmarks/against_stan.py network --minutes 10
 	$(BIN)/python benchmarks/against_stan.py hierarchical --minutes 4
+	PYTHONPATH=tests $(BIN)/python benchmarks/cohorts.py
 	$(BIN)/python benchmarks/page.py
 
 $(STAN)/.ready: benchmarks/stan-requirements.txt $(READY)

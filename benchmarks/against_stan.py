@@ -22,10 +22,11 @@ from arviz_stats.base import array_stats
 from export import HERE, PROBLEMS, Posed, exported, prepared, program, source
 from results import merge
 
-from cytostorm.inference import NUTS, Blocks, Density
+from cytostorm.inference import NUTS, Blocks, Density, Problem
 
 STAN = HERE.parent / ".cache" / "stan"
 METHODS = ("rk45", "bdf")
+OURS = ("nuts", "independence")
 METRICS = ("diagonal", "diagonal, along the axes of our posterior's covariance, given")
 POINTS, SEED = 16, 1
 CONSTANT, GRADIENT = 0.05, 1e-3  # how far log densities may be from one constant apart, and gradients, relative
@@ -43,12 +44,12 @@ def asked(peer: Path, order: dict) -> tuple[dict, dict]:
         return dict(np.load(answer.with_suffix(".npz"))), json.loads(answer.read_text())
 
 
-def ours(name: str, size: tuple[int, int]) -> tuple[dict, dict]:
+def ours(name: str, method: str, size: tuple[int, int]) -> tuple[dict, dict]:
     """Our draws and times, from a new process with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         cache = {"CYTOSTORM_CACHE": folder, "JAX_COMPILATION_CACHE_DIR": f"{folder}/jax"}
-        command = [sys.executable, str(HERE / "ours.py"), name, str(answer), *map(str, size)]
+        command = [sys.executable, str(HERE / "ours.py"), name, str(answer), method, *map(str, size)]
         clock = time.perf_counter()
         subprocess.run(command, env=os.environ | cache, check=True)
         facts = json.loads(answer.read_text()) | {"both_seconds": time.perf_counter() - clock}
@@ -111,38 +112,42 @@ def _clock(slope, points: list) -> list[float]:
 
 
 def contest(name: str, peer: Path, speed: dict, options: argparse.Namespace) -> dict:
-    """Draws of both sides, compared; effective draws per second. Ours are sampled before and after Stan's."""
+    """Draws of both sides, compared; effective draws per second. Ours are sampled before and after Stan's.
+
+    Beside the no-U-turn sampler, which Stan has as well, we have independence chains for one subject.
+    """
     problem, sampler = prepared(name)
     size = (200, 200) if options.quick else (sampler.num_warmup, sampler.num_draws)
-    draws, facts = ours(name, size)
-    runs = [facts]
+    first = {key: ours(name, key, size) for key in (OURS if isinstance(problem, Problem) else OURS[:1])}
     method = max(METHODS, key=lambda m: speed[m])
-    mine = np.asarray(problem.sites.positions({key: draws[f"warm_{key}"] for key in problem.sites.parts}))
-    basis = np.eye(problem.sites.size) if options.plain else _root(mine)
+
+    def positions(draws: dict) -> np.ndarray:
+        return np.asarray(problem.sites.positions({key: draws[f"warm_{key}"] for key in problem.sites.parts}))
+
+    basis = np.eye(problem.sites.size) if options.plain else _root(positions(first["nuts"][0]))
     order = stan_order(problem, sampler, METHODS.index(method), basis)
-    steps = facts["cold"]["num_gradients"] / (sum(size) * sampler.num_chains)
+    steps = first["nuts"][1]["cold"]["num_steps"] / (sum(size) * sampler.num_chains)
     number = options.draws or _affordable(steps, speed[method], options.minutes, size)
     order |= {"num_warmup": min(size[0], max(number // 2, 75)), "num_samples": number}
     if number < size[1]:  # costly: no more warm-ups than there are cores
         order |= {"num_chains": os.cpu_count(), "inits": order["inits"][: os.cpu_count()]}
     print(f"  Stan samples by {method}: {order['num_chains']} chains of {order['num_warmup']} + {number}", flush=True)
     theirs, stan = asked(peer, order)
-    if not options.quick:
-        runs.append(ours(name, size)[1])
     kept = {key: order[key] for key in ("num_chains", "num_warmup", "num_samples")}
-    entries = zip(labels(problem), mine.T, (theirs["z"] @ basis.T).T, strict=True)
-    table = {label: compared(one.T, other.T) for label, one, other in entries}
-    worst = max(abs(z) for row in table.values() for z in row["z"].values())
-    return {
-        "method": method,
-        "metric": METRICS[not options.plain],
-        "agree": bool(worst < 4),
-        "largest_z": worst,
-        "parameters": {label: row for label, row in table.items() if not label.startswith("z[")},  # shared by subjects
-        "runs_ours": runs,
-        "run_stan": kept | stan,
-        "rates": rates(table, runs, stan),
-    }
+    found: dict = {"method": method, "metric": METRICS[not options.plain], "run_stan": kept | stan}
+    for key, (draws, facts) in first.items():
+        runs = [facts] if options.quick else [facts, ours(name, key, size)[1]]
+        entries = zip(labels(problem), positions(draws).T, (theirs["z"] @ basis.T).T, strict=True)
+        table = {label: compared(one.T, other.T) for label, one, other in entries}
+        worst = max(abs(z) for row in table.values() for z in row["z"].values())
+        found[key] = {
+            "agree": bool(worst < 4),
+            "largest_z": worst,
+            "parameters": {label: row for label, row in table.items() if not label.startswith("z[")},  # shared by subjects
+            "runs": runs,
+            "rates": rates(table, runs, stan),
+        }
+    return found
 
 
 def labels(problem: Posed) -> list[str]:
@@ -166,7 +171,7 @@ def rates(table: dict, runs: list[dict], stan: dict) -> dict:
 
 
 def shown(found: dict) -> None:
-    """Print a contest."""
+    """Print a contest of one of our samplers."""
     verdict = "agree" if found["agree"] else "DIFFER"
     worst = found["largest_z"]
     print(f"  posteriors {verdict}: means and quantiles of unconstrained parameters within {worst:.1f} standard errors")
@@ -238,7 +243,10 @@ def main() -> None:
         if not options.check_only:
             speed = found[name]["check"]["gradients_per_s"]
             found[name]["sampling"] = contest(name, options.peer, speed, options)
-            shown(found[name]["sampling"])
+            for key in OURS:
+                if key in found[name]["sampling"]:
+                    print(f"  {key}:")
+                    shown(found[name]["sampling"][key])
         merge("stan", found)
 
 

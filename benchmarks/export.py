@@ -3,6 +3,7 @@
 import itertools
 import re
 from pathlib import Path
+from typing import Any
 
 import hierarchical
 import numpy as np
@@ -26,12 +27,13 @@ SHIFTED = ("il6", "acute_phase", "crp", "ferritin", "temperature")
 type Posed = ci.Problem | ci.Population
 
 
-def prepared(name: str, size: tuple[int, ...] = ()) -> tuple[Posed, ci.NUTS]:
-    """A problem by name and its sampler, with `size` warm-up iterations and draws where it is given."""
+def prepared(name: str, size: tuple[int, ...] = (), sampler: str = "nuts") -> tuple[Posed, Any]:
+    """A problem by name and its sampler, with `size` warm-up iterations and draws where it is given; or another sampler."""
     device.start("cpu")
     given = [f"sampler.{key}={value}" for key, value in zip(("num_warmup", "num_draws"), size, strict=False)]
-    problem, sampler, _ = prepare(composed("fit", [*PROBLEMS[name], *given]))
-    return problem, sampler
+    given = given if sampler == "nuts" else [f"sampler={sampler}"]
+    problem, method, _ = prepare(composed("fit", [*PROBLEMS[name], *given]))
+    return problem, method
 
 
 def program(problem: Posed) -> Path:

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .samplers import SMC as SMC
     from .samplers import SVI as SVI
     from .samplers import ChEES as ChEES
+    from .samplers import Independence as Independence
     from .samplers import Laplace as Laplace
     from .samplers import Pathfinder as Pathfinder
 

@@ -26,7 +26,12 @@ def normal(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Any, "..."]:
     """Standard normal numbers, on the host unless the key is traced; the two are not the same numbers."""
     if isinstance(key, Tracer):
         return jax.random.normal(key, shape)
-    return np.random.default_rng(_sequence(key)).standard_normal(shape)
+    return generator(key).standard_normal(shape)
+
+
+def generator(key: PRNGKeyArray) -> np.random.Generator:
+    """Random numbers on the host from a key."""
+    return np.random.default_rng(_sequence(key))
 
 
 def _sequence(key: PRNGKeyArray) -> np.random.SeedSequence:

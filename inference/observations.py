@@ -59,6 +59,10 @@ class Observations(eqx.Module):
             "time": ("obs_id", self.time, {"units": "h"}),
         }
 
+    def owner(self, labels: Sequence[str]) -> Int[np.ndarray, " obs"]:
+        """Whose each reading is, as the place of its subject among `labels`; `ValueError` for a subject not among them."""
+        return np.array([list(labels).index(label) for label in self.subject], int)
+
     @property
     def individual(self) -> Bool[Array | np.ndarray, " obs"]:
         """Which rows are readings of one subject."""
@@ -173,24 +177,21 @@ def observations(frame: pd.DataFrame) -> Observations:
         np.where(cens == 0, 1.0, limit),
         np.where(statistic == "individual", 0, frame["n"].fillna(0).to_numpy(float)).astype(int),
         spread,
-        np.where(np.isfinite(bound), bound, np.where(cens > 0, np.inf, 0.0)) if told else None,
+        np.where(np.isfinite(bound), bound, _open(cens)) if told else None,
     )
 
 
 def joined(parts: Sequence[Observations]) -> Observations:
     """The readings of several subjects, one after the other."""
     if any(part.bound is not None for part in parts):
-        open_ended = [np.where(part.cens > 0, np.inf, 0.0) for part in parts]
-        parts = [
-            p if p.bound is not None else dataclasses.replace(p, bound=b) for p, b in zip(parts, open_ended, strict=True)
-        ]
-    names = [field.name for field in dataclasses.fields(Observations) if getattr(parts[0], field.name) is not None]
+        parts = [p if p.bound is not None else dataclasses.replace(p, bound=_open(p.cens)) for p in parts]
+    names = [f.name for f in dataclasses.fields(Observations) if f.name != "kinds" and getattr(parts[0], f.name) is not None]
     columns = {name: [getattr(part, name) for part in parts] for name in names}
     return Observations(
         **{n: sum(x, ()) if isinstance(x[0], tuple) else np.concatenate(x) for n, x in columns.items()}  # type: ignore[arg-type]
     )
 
 
-def _open(data: Observations) -> Float[np.ndarray, " obs"]:
+def _open(cens: Int[np.ndarray, " obs"]) -> Float[np.ndarray, " obs"]:
     """The far ends of censored readings where the assay does not tell them."""
-    return np.where(data.cens > 0, np.inf, 0.0)
+    return np.where(cens > 0, np.inf, 0.0)

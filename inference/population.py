@@ -80,7 +80,7 @@ class Population(eqx.Module):
         self.scatter = 1 / np.sqrt(size)
         self.data = dataclasses.replace(every, n=np.zeros_like(every.n)).sorted_out()
         self.sampled = {name: priors[name] for name in priors} | self.noise.parameters(self.data)
-        owner = self.owner = np.array([cohort.labels.index(label) for label in every.subject])
+        owner = self.owner = every.owner(cohort.labels)
         self.weight = np.array([1 / np.sqrt(size[owner == i].max(initial=1)) for i in range(len(cohort))])
         self.panels = self._panels(owner)
         self.explained = {c.name: (c, self._along(c)) for c in variability.covariates}
@@ -203,10 +203,13 @@ class Population(eqx.Module):
         log_f = jnp.concatenate([x for x, _ in parts])[rows]
         return self.assays.read(log_f, values), jnp.concatenate([okay for _, okay in parts])[members]
 
-    def program(self) -> None:
-        """The NumPyro program. Where a subject cannot be solved, probability and gradient are zero."""
+    def program(self, slopes: bool = True) -> None:
+        """The NumPyro program. Where a subject cannot be solved, probability and gradient are zero.
+
+        Without `slopes` the program cannot be differentiated: solves carry no tangents.
+        """
         values = self.latent()
-        log_f, okay = self.predict(values)
+        log_f, okay = (self.predict if slopes else self.read)(values)
         numpyro.factor("solved", jnp.where(okay, 0.0, -jnp.inf))
         with numpyro.plate("obs_id", len(self.data)):
             reading = Reading(self.noise, log_f, values, self.data, self.scatter)

@@ -55,7 +55,7 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     key_y, key_new = branches(key_y, 2)
     reads = by_batch(problem, _read, flat, key_y)
     renewed = by_batch(problem, lambda at, values, key: _read(at, at.renewed(values, key), key), some, key_new)
-    theta = jitted(lambda at, values: jax.vmap(at.individual)(values), problem)(flat)
+    theta = individuals_of(problem, flat)
     by_chain = lambda x: np.asarray(x).reshape(*shape, *np.shape(x)[1:])  # noqa: E731
     before = {name: np.asarray(x) for name, x in problem.draw(key_prior, NUM_PRIOR).items()}
     coords = _coordinates(problem)
@@ -116,6 +116,13 @@ def _read(problem: Population, values: Values, key: Array) -> Reads:
         jnp.all(okay),
         noise.log_density(log_f, values, data, scatter),
         noise.draw(jax.random.fold_in(key, 1), log_f, values, data, scatter),
+    )
+
+
+def individuals_of(problem: Population, values: dict[str, np.ndarray]) -> Float[Array, "draw subject parameter"]:
+    """The log-parameters of every subject for every draw of `values`, which has a leading draw axis."""
+    return jitted(lambda at, values: jax.vmap(at.individual)(values), problem)(
+        {name: jnp.asarray(x) for name, x in values.items()}
     )
 
 

@@ -141,10 +141,13 @@ class Problem(eqx.Module):
         """The NumPyro program of the priors alone."""
         return {name: jnp.asarray(numpyro.sample(name, prior.distribution)) for name, prior in self.sampled.items()}
 
-    def program(self) -> None:
-        """The NumPyro program. A solve that fails has probability zero and gradient zero."""
+    def program(self, slopes: bool = True) -> None:
+        """The NumPyro program. A solve that fails has probability zero and gradient zero.
+
+        Without `slopes` the program cannot be differentiated: solves carry no tangents.
+        """
         values = self.latent()
-        log_f, okay = self.predict(values)  # type: ignore[arg-type]
+        log_f, okay = (self.predict if slopes else self.read)(values)  # type: ignore[arg-type]
         numpyro.factor("solved", jnp.where(okay, 0.0, -jnp.inf))
         with numpyro.plate("obs_id", len(self.data)):
             numpyro.sample("y", Reading(self.noise, log_f, values, self.data), obs=jnp.asarray(self.data.value))  # type: ignore[arg-type]

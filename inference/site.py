@@ -52,8 +52,8 @@ class Program(Protocol):
         """The NumPyro program of the priors alone."""
         ...
 
-    def program(self) -> None:
-        """The NumPyro program."""
+    def program(self, slopes: bool = True) -> None:
+        """The NumPyro program; without `slopes` it cannot be differentiated, and is faster."""
         ...
 
     def draw(self, key: PRNGKeyArray, num: int) -> Values:

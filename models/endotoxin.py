@@ -26,7 +26,7 @@ class Endotoxin(Model):
     $$\dot M_R = k_{MR} M_R (1 - M_R/M_{max}) - A, \qquad \dot M_A = A - k_{MA} M_A,$$
 
     and each cytokine is made by $M_A$ and removed towards its baseline (Windoloski, Janum, Berg and Olufsen,
-    arXiv:2308.01495; equations without IL-8, of which nothing else depends). There is no feedback from IL-6 to the cells:
+    arXiv:2308.01495; equations without IL-8, on which nothing else depends). There is no feedback from IL-6 to the cells:
     the model cannot storm.
     """
 

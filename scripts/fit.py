@@ -174,7 +174,7 @@ def of_subjects(
     problem: ci.Population, draws: ci.Draws, tree: Any, key: Any, folder: Path, against: dict[str, ci.Arm] | None
 ) -> list[str]:
     """Write what is known of every subject, as a member of the cohort and left out of it; returns it in words."""
-    from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, leave_one_out
+    from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, gain, leave_one_out
     from cytostorm.inference.prediction.npde import prediction_errors
 
     ci.individuals(tree).to_csv(folder / "individuals.csv", index=False)
@@ -190,10 +190,9 @@ def of_subjects(
         f" {len(each)}; {inside['inside'].mean():.1%} of readings inside their 90 % interval"
     ]
     for column, rival in {"elpd_mean_curve": "the mean curve of the others", "elpd_against": "the other model"}.items():
-        gain = (each["elpd"] - each[column]).dropna().to_numpy() if column in each else np.zeros(0)
-        if len(gain):
-            error = gain.std(ddof=1) * len(gain) ** 0.5
-            lines.append(f"better than {rival} by {gain.sum():.1f}, standard error {error:.1f} ({len(gain)} subjects)")
+        better, error, number = gain(each, column) if column in each else (0.0, 0.0, 0)
+        if number:
+            lines.append(f"better than {rival} by {better:.1f}, standard error {error:.1f} ({number} subjects)")
     return lines
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from cytostorm.inference import load
+from cytostorm.inference.prediction.leave_out import gain
 from cytostorm.inference.summary import plain, shrinkage
 from cytostorm.inference.verdict import PARETO_K
 
@@ -65,7 +66,7 @@ def estimates(table: pd.DataFrame, shrunk: pd.Series) -> str:
         span = f"{plain(row['q5'])} to {plain(row['q95'])}"
         prior = f"{plain(row['prior_q5'])} to {plain(row['prior_q95'])}" if known[str(name)] else ""
         rows.append(
-            f"| `{name}` | {row['unit']} | {plain(row['median'])} | {span} | {prior} |"
+            f"| {name} | {row['unit']} | {plain(row['median'])} | {span} | {prior} |"
             f" {row['contraction']:.2f} {row['taught']} | {short} |"
         )
     return "\n".join(rows)
@@ -74,8 +75,7 @@ def estimates(table: pd.DataFrame, shrunk: pd.Series) -> str:
 def traded(tree: xr.DataTree, table: pd.DataFrame) -> str:
     """Which medians the readings cannot tell apart, and which spreads go together."""
     posterior = tree["posterior"].to_dataset()
-    names = [name for name in posterior.data_vars if f"subject_{name}" in posterior or posterior[name].ndim == 2]
-    names = [str(name) for name in names if "prior_median" in posterior[name].attrs]
+    names = [str(name) for name, x in posterior.items() if x.ndim == 2 and "prior_median" in x.attrs]
     between = np.corrcoef([np.log(posterior[name].values.ravel()) for name in names])
     pairs = sorted(zip(*np.tril_indices(len(names), -1), strict=True), key=lambda pair: -abs(between[pair]))
     words = [f"`{names[i]}` and `{names[j]}` {between[i, j]:.2f}" for i, j in pairs[:5]]
@@ -102,9 +102,8 @@ def prediction(run: Path) -> str:
         "elpd_against": "the published model with log-normal spread",
     }.items():
         if column in left:
-            gain = (left["elpd"] - left[column]).dropna()
-            error = gain.std(ddof=1) * len(gain) ** 0.5
-            lines.append(f"- better than {text} by {gain.sum():.1f}, standard error {error:.1f} ({len(gain)} subjects)")
+            better, error, number = gain(left, column)
+            lines.append(f"- better than {text} by {better:.1f}, standard error {error:.1f} ({number} subjects)")
     shares = [f"{name} {part['inside'].mean():.0%}" for name, part in covered.groupby("analyte")]
     lines.append(f"- inside, by analyte: {', '.join(shares)}")
     return "\n".join(lines)

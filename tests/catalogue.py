@@ -1,5 +1,6 @@
 """Every model, scenario and solver that the batteries of laws run over, and toys with known answers."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -8,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpyro.distributions import Normal
 
-from cytostorm.inference import Noise, Observations, Prior
+from cytostorm.inference import Noise, Observations, Prior, Subject
 from cytostorm.models import (
     Endotoxin,
     Expansion,
@@ -20,6 +21,7 @@ from cytostorm.models import (
     Transit,
     bolus,
     infusion,
+    no_doses,
     quantity,
     repeated,
     replace,
@@ -106,6 +108,12 @@ def readings(time, value, analyte="il6", cens=None, limit=None) -> Observations:
         np.zeros(num, int),
         np.zeros(num),
     )
+
+
+def person(label, time, value, analyte="il6", doses=None, study="one", **more) -> Subject:
+    """A subject with individual readings."""
+    data = dataclasses.replace(readings(time, value, analyte), subject=(label,) * len(time))
+    return Subject(label, study, data, doses or no_doses(), **more)
 
 
 def _with(**values: float) -> Minimal:

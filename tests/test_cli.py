@@ -169,6 +169,7 @@ def test_a_fit_that_cannot_start_says_why_without_a_traceback(tmp_path, capsys):
     assert not (tmp_path / "run" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_benchmark_puts_accuracy_beside_time(tmp_path):
     small = ["methods=[tsit5]", "rtols=[1e-4,1e-7]", "num_draws=4", "num_repeats=2"]
     assert run(["benchmark", *small, f"hydra.run.dir={tmp_path}"]) == 0

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from catalogue import Elimination
+from picks import some
 from test_network import treatment, trigger
 
 from cytostorm.models import (
@@ -29,7 +30,7 @@ from cytostorm.models import (
 
 pytestmark = pytest.mark.usefixtures("strict_ranks")
 
-BOTH = pytest.mark.parametrize("method", ["march", "tsit5"])
+BOTH = pytest.mark.parametrize("method", some(["march", "tsit5"], ["march"]))
 FINE = Solver("march", rtol=1e-11, atol=1e-13, max_steps=100_000)
 HOURS = np.array([0.0, 1, 2, 3, 4, 5, 8, 12])
 
@@ -172,7 +173,9 @@ def storm(*drugs, start_h=170.3):
     return model, story, np.linspace(0.0, 504.0, 43), dosing
 
 
-@pytest.mark.parametrize(("drug", "method"), [("tocilizumab", "march"), ("dexamethasone", "tsit5")])
+@pytest.mark.parametrize(
+    ("drug", "method"), some([("tocilizumab", "march"), ("dexamethasone", "tsit5")], [("tocilizumab", "march")])
+)
 def test_start_and_amount_of_a_treatment_of_the_storm_equal_finite_differences(drug, method):
     model, story, times, dosing = storm(drug)
     got = slopes(model, story, times, dosing, jnp.zeros(2), method)

@@ -84,6 +84,7 @@ def storm():
     return build, plan(model, story, np.linspace(0.0, 504.0, 43))
 
 
+@pytest.mark.slow
 def test_values_and_sensitivities_are_those_of_diffrax_over_draws(storm):
     build, prepared = storm
     draws = 0.2 * jax.random.normal(jax.random.PRNGKey(5), (16, len(NAMES)))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from catalogue import CASES, Elimination
+from picks import some
 
 from cytostorm.models import Solver, differentiate, infusion, native, plan, replace, simulate, values
 from cytostorm.models.march import march
@@ -101,7 +102,7 @@ def test_every_rule_is_tried():
     assert set(RULES) - {"add_any"} <= set(UNARY) | set(BINARY)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", some(CASES, ["lps_storm", "cart", "il6_given", "elimination"]))
 def test_a_solve_in_c_is_the_march(name):
     model, scenario, end, names = CASES[name]
     prepared = plan(model, scenario, np.linspace(scenario.start, end, 5))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from catalogue import Blowup, Elimination, KnownNoise, Level, readings
+from catalogue import Blowup, Elimination, KnownNoise, Level, person, readings
 from posteriors import agree
 from scipy import stats
 
@@ -37,7 +37,7 @@ from cytostorm.inference.observations import joined
 from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, given_curve, leave_one_out, mean_curve
 from cytostorm.inference.prediction.npde import prediction_errors
 from cytostorm.inference.samplers.metric import covariance, information
-from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion, no_doses
+from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion
 
 KEY = jax.random.PRNGKey(3)
 OMEGA, SIGMA, NUM = 0.6, 0.5, 5
@@ -47,11 +47,6 @@ VALUES = np.array(
     [[1.3, 2.2, 0.9, 1.8], [3.1, 2.0, 4.4, 2.6], [0.6, 0.5, 1.1, 0.4], [1.0, 2.4, 1.7, 1.2], [5.0, 2.9, 3.3, 6.1]]
 )
 FEW = NUTS(num_warmup=300, num_draws=800, num_chains=2, metric="information", block=100, start=Starting("median", 16))
-
-
-def person(label, time, value, analyte="il6", doses=None, study="one", **more):
-    data = dataclasses.replace(readings(time, value, analyte), subject=(label,) * len(time))
-    return Subject(label, study, data, doses or no_doses(), **more)
 
 
 def levels(centred=False):
@@ -410,7 +405,7 @@ def test_a_page_takes_up_the_results_of_a_population(cohort_run, tmp_path):
     assert text.startswith("# Before")
     assert text.endswith("after\n")
     assert "what was here" not in text
-    assert "| `omega[k_l]` |" in text
+    assert "| omega[k_l] |" in text
     assert "readings lie inside their 90 % interval" in text
     assert (tmp_path / "six_vpc.png").read_bytes() == (cohort_run / "vpc.png").read_bytes()
     page.write_text("no marks")

@@ -1,6 +1,5 @@
 """Predictions: another dose is a direct solve, and a subject with a few readings has the posterior of its closed form."""
 
-import dataclasses
 import json
 from functools import partial
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from catalogue import Elimination, KnownNoise, Level, readings
+from catalogue import Elimination, KnownNoise, Level, person, readings
 from omegaconf import OmegaConf
 from scipy import stats
 
@@ -67,12 +66,8 @@ def population(sd):
     return tree_of(w=np.exp(np.random.default_rng(1).permutation(middle)), omega=np.full((NUM, 1), OMEGA))
 
 
-def person(label, time, log_y):
-    return Subject(label, "one", dataclasses.replace(readings(time, np.exp(log_y)), subject=(label,) * len(time)))
-
-
 def two():
-    return Cohort(tuple(person(f"N{i}", [0.0, 1.0, 2.0, 3.0], row) for i, row in enumerate(LOG_Y)))
+    return Cohort(tuple(person(f"N{i}", [0.0, 1.0, 2.0, 3.0], np.exp(row)) for i, row in enumerate(LOG_Y)))
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +187,7 @@ def test_a_doubled_dose_is_a_direct_solve_with_it():
 
 def test_correlations_and_assays_come_back_as_they_were_sampled():
     """What the fit knows is taken from it; the factor of a new laboratory is drawn from its prior."""
-    people = tuple(dataclasses.replace(person(s, [0.0], [0.0]), study=s) for s in ("one", "two", "three"))
+    people = tuple(person(s, [0.0], [1.0], study=s) for s in ("one", "two", "three"))
     wide, arm = {"median": 1.0, "fold": 2}, Arm(Minimal(), Scenario())
     variability = Variability({"k_l": Effect(), "gamma": Effect()}, assay=Prior(1.0, 2.0), background=Prior(3.0, 2.0))
     make = partial(Population, {"*": arm}, Cohort(people), Priors(k_l=wide, gamma=wide), variability, KnownNoise())

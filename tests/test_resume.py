@@ -10,6 +10,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from picks import some
 from posteriors import continued
 
 from cytostorm.inference import NUTS, Blocks, Starting, load
@@ -69,7 +70,7 @@ def test_what_is_lost_or_damaged_is_sampled_again_to_the_bit(explosive, whole, t
     same(whole, SAMPLER.sample(explosive, KEY, blocks=Blocks(tmp_path / "b")))
 
 
-@pytest.mark.parametrize("chains", ["threads", "vectorized"])
+@pytest.mark.parametrize("chains", some(["threads", "vectorized"], ["threads"]))
 def test_an_interrupted_run_continues_to_the_bit(explosive, tmp_path, chains):
     sampler = NUTS(num_warmup=60, num_draws=60, num_chains=2, start=Starting(num_screened=32), block=20, chains=chains)
     same(sampler.sample(explosive, KEY), continued(sampler, explosive, KEY, tmp_path / "b"))

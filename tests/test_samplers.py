@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from catalogue import readings
+from picks import some
 from posteriors import VALUES, WIDE, closed_form, continued
 from scipy import stats
 
@@ -19,6 +20,7 @@ from cytostorm.inference import (
     Blocks,
     ChEES,
     Density,
+    Independence,
     Laplace,
     LogNormal,
     Pathfinder,
@@ -38,6 +40,7 @@ FEW = {"num_screened": 32, "num_climbs": 4}
 SAMPLERS = {
     "nuts": NUTS(num_warmup=150, num_draws=300, num_chains=2, start=Starting("laplace", **FEW)),
     "chees": ChEES(num_warmup=100, num_draws=50, num_chains=32, num_superchains=8, start=Starting("laplace", **FEW)),
+    "independence": Independence(num_draws=300, num_points=2048, num_rounds=4),
     "smc": SMC(num_particles=256, num_runs=3),
     "laplace": Laplace(num_draws=600, start=Starting("laplace", **FEW)),
     "pathfinder": Pathfinder(num_draws=600, num_paths=2, start=Starting(**FEW)),
@@ -62,7 +65,7 @@ def test_every_sampler_reproduces_a_closed_form(name, conjugate):
         assert draws.facts["log_evidence"] == pytest.approx(exact, abs=0.2)
 
 
-@pytest.mark.parametrize("name", ["nuts", "chees", "smc"])
+@pytest.mark.parametrize("name", some(["nuts", "independence", "chees", "smc"], ["nuts", "independence"]))
 def test_every_sampler_continues_to_the_bit(name, conjugate, tmp_path):
     expected = SAMPLERS[name].sample(conjugate, KEY)
     found = continued(SAMPLERS[name], conjugate, KEY, tmp_path / "b")
@@ -72,10 +75,10 @@ def test_every_sampler_continues_to_the_bit(name, conjugate, tmp_path):
     assert expected.num_solves == found.num_solves
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", some(SAMPLERS, ["nuts", "independence", "laplace"]))
 def test_every_solve_and_every_failure_is_counted(name, explosive, monkeypatch):
     """Of all stages: screening, climbs, curvatures, bounds, warm-up, draws."""
-    solved, failed, lock, plain = [0], [0], threading.Lock(), Density._count
+    solved, failed, lock, plain, many = [0], [0], threading.Lock(), Density._count, Density.heights
 
     def noted(likelihood):
         with lock:
@@ -86,7 +89,13 @@ def test_every_solve_and_every_failure_is_counted(name, explosive, monkeypatch):
         plain(self, chain, found)
         jax.debug.callback(noted, found.log_likelihood)
 
+    def heights(self, positions, chains):
+        prior, likelihood = many(self, positions, chains)
+        noted(np.maximum(likelihood, LOWEST))
+        return prior, likelihood
+
     monkeypatch.setattr(Density, "_count", count)
+    monkeypatch.setattr(Density, "heights", heights)
     draws = SAMPLERS[name].sample(explosive, KEY)
     jax.effects_barrier()
     assert draws.num_solves == solved[0]
@@ -97,7 +106,7 @@ def test_every_solve_and_every_failure_is_counted(name, explosive, monkeypatch):
     assert np.all(np.isfinite(draws.stats["lp"]))
 
 
-@pytest.mark.parametrize("name", ["nuts", "chees", "laplace", "pathfinder", "svi"])
+@pytest.mark.parametrize("name", ["nuts", "independence", "chees", "laplace", "pathfinder", "svi"])
 def test_the_problem_is_traced_once_for_all_stages(name, conjugate, monkeypatch):
     made = []
     plain = Density.__init__
@@ -120,8 +129,8 @@ def torn():
     return Problem(model, scenario, readings([36.0, 48.0], [300.0, 300.0]), priors, LogNormal(Prior(1.5, 3.0)), solver)
 
 
-@pytest.mark.slow
-def test_smc_weighs_the_two_modes_of_bistability_as_quadrature_does(torn):
+@pytest.mark.parametrize("name", some(["independence", "smc"], ["independence"]))
+def test_the_two_modes_of_bistability_weigh_what_quadrature_says(name, torn):
     density = Density(torn)
     gain, noise = np.linspace(-1.2, 2.0, 241), np.log(1.5) + np.linspace(-3, 3, 81)
     grid = np.stack(np.meshgrid(gain, noise, indexing="ij"), -1).reshape(-1, 2)
@@ -129,11 +138,25 @@ def test_smc_weighs_the_two_modes_of_bistability_as_quadrature_does(torn):
     mass = np.exp(-(energy - energy.min())).reshape(241, 81)
     evidence = -energy.min() + np.log(mass.sum() * (gain[1] - gain[0]) * (noise[1] - noise[0]))
     high = mass[gain > np.log(1.75)].sum() / mass.sum()
-    draws = SMC(num_particles=1024, num_runs=4).sample(torn, KEY)
+    draws = {"independence": Independence(), "smc": SMC(num_particles=1024, num_runs=4)}[name].sample(torn, KEY)
     shares = (draws.values["gamma"] > 1.75).mean(axis=1)
     assert 0.1 < high < 0.98
     assert abs(shares.mean() - high) < 0.04
     assert draws.facts["log_evidence"] == pytest.approx(evidence, abs=0.2)
+
+
+def test_independent_proposals_are_counted_and_weighed(torn):
+    draws = Independence(num_draws=250).sample(torn, KEY)
+    step = draws.stats["n_steps"]
+    assert np.all(step == step[0, 0])
+    assert draws.num_solves > 1000 * step[0, 0]
+    assert draws.facts["pareto_k"] < 0.7
+    assert draws.facts["log_evidence_se"] < 0.05
+    assert np.all((draws.stats["acceptance_rate"] >= 0) & (draws.stats["acceptance_rate"] <= 1))
+    density = Density(torn)
+    position = np.asarray(density.positions({name: jnp.asarray(x) for name, x in draws.values.items()}))
+    energy = [float(density.potential(jnp.asarray(x))) for x in position[:, -1]]
+    np.testing.assert_allclose(draws.stats["lp"][:, -1], -np.array(energy), atol=1e-3)  # solves without tangents differ
 
 
 def test_both_modes_of_bistability_are_reported(torn):
@@ -144,10 +167,11 @@ def test_both_modes_of_bistability_are_reported(torn):
     assert set(np.exp(begun.position[:, 0]) > 1.75) == {False, True}  # chains start in both
 
 
-@pytest.mark.parametrize("name", ["chees", "smc", "laplace"])
+@pytest.mark.parametrize("name", some(["independence", "chees", "smc", "laplace"], ["independence"]))
 def test_a_fit_by_any_sampler_is_a_whole_run(name, tmp_path, capsys):
     short = {
         "chees": ["num_warmup=60", "num_draws=20", "num_chains=16", "num_superchains=8", "start.num_screened=64"],
+        "independence": ["num_points=2048", "num_draws=250"],
         "smc": ["num_particles=64", "num_runs=2", "num_moves=2"],
         "laplace": ["num_draws=200", "start.num_screened=64", "start.num_climbs=8"],
     }[name]
@@ -157,7 +181,7 @@ def test_a_fit_by_any_sampler_is_a_whole_run(name, tmp_path, capsys):
     manifest = json.loads((folder / "manifest.json").read_text())
     said = capsys.readouterr().out
     tree = load(folder / "posterior.nc")
-    if name == "smc":
+    if name in ("smc", "independence"):
         assert "log evidence" in said
         assert manifest["facts"]["log_evidence"] < 0
         assert "starts" not in tree.children
@@ -174,6 +198,8 @@ def test_a_fit_by_any_sampler_is_a_whole_run(name, tmp_path, capsys):
 def test_a_run_that_does_not_reach_the_posterior_says_what_to_change(tmp_path, capsys):
     small = ["num_particles=64", "num_runs=2", "num_moves=2", "max_temperatures=2"]
     given = [f"sampler.{item}" for item in small]
+    assert run(["fit", "sampler=independence", "sampler.max_rounds=3", f"hydra.run.dir={tmp_path / 'mixture'}"]) == 1
+    assert "after 3 rounds no mixture is like the posterior of 10 parameters; use sampler=nuts" in capsys.readouterr().err
     assert run(["fit", "sampler=smc", *given, f"hydra.run.dir={tmp_path / 'run'}"]) == 1
     said = capsys.readouterr().err
     assert "run 1 of SMC came as far as temperature 0.0" in said

@@ -10,6 +10,7 @@ import pytest
 from catalogue import Elimination, readings
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from numpyro.infer.util import potential_energy
+from picks import some
 
 from cytostorm.inference import (
     NUTS,
@@ -19,6 +20,7 @@ from cytostorm.inference import (
     ChEES,
     Cohort,
     Density,
+    Independence,
     Laplace,
     LogNormal,
     Observations,
@@ -40,6 +42,7 @@ KEY = jax.random.PRNGKey(3)
 FEW = {"num_screened": 8, "num_climbs": 2}
 SAMPLERS = {
     "nuts": NUTS(num_warmup=8, num_draws=4, num_chains=1, block=4, start=Starting("laplace", **FEW)),
+    "independence": Independence(num_draws=20, num_points=256, num_rounds=1, max_parts=2),
     "information": NUTS(num_warmup=8, num_draws=4, num_chains=2, block=4, metric="information", chains="vectorized"),
     "chees": ChEES(num_warmup=8, num_draws=4, num_chains=4, num_superchains=2, block=4, start=Starting(**FEW)),
     "smc": SMC(num_particles=64, num_runs=1),
@@ -47,7 +50,7 @@ SAMPLERS = {
     "pathfinder": Pathfinder(num_draws=8, num_paths=1, start=Starting(**FEW)),
     "svi": SVI(num_draws=8, num_steps=4, start=Starting("laplace", **FEW)),
 }
-FAST = ("nuts", "information", "smc")
+FAST = ("nuts", "independence")
 
 
 class Pair(Elimination):
@@ -97,6 +100,7 @@ def test_what_fills_up_a_shape_changes_neither_density_nor_gradient_nor_informat
         np.testing.assert_allclose(*metrics, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_no_one_sees_what_fills_up_a_shape():
     problem = mixed()
     tree = infer(KEY, problem, SAMPLERS["laplace"])
@@ -147,7 +151,7 @@ def programs(task) -> tuple[int, int]:
     return heard.num_programs, heard.num_programs - heard.num_cached
 
 
-@pytest.mark.parametrize("name", [x if x in FAST else pytest.param(x, marks=pytest.mark.slow) for x in SAMPLERS])
+@pytest.mark.parametrize("name", some(SAMPLERS, FAST))
 def test_other_data_of_similar_size_compile_nothing(name, cache):
     one = alone([0.5, 1.0, 2.0], [6.0, 5.0, 4.0], 8.0)
     other = alone([0.2, 0.3, 0.6, 1.2, 2.5, 3.0], [9.0, 8.0, 7.0, 6.0, 4.0, 3.5], 9.0)
@@ -160,6 +164,7 @@ def test_other_data_of_similar_size_compile_nothing(name, cache):
     assert programs(lambda: Density(censored).potential(jnp.zeros(2)))[1] > 0
 
 
+@pytest.mark.slow
 def test_another_population_of_one_design_compiles_nothing(cache):
     assert programs(lambda: infer(KEY, several(1.0), SAMPLERS["information"]))[1] > 1
     asked, compiled = programs(lambda: infer(KEY, several(1.1), SAMPLERS["information"]))

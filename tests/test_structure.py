@@ -94,8 +94,8 @@ ORDER = {
         *("stories", "records"),
     ],
     "inference/samplers": [
-        *("settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc", "approximation"),
-        "pathfinder",
+        *("settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc", "weights"),
+        *("approximation", "pathfinder", "mixture", "independence"),
     ],
     "inference/prediction": ["importance", "leave_out", "redraw", "forecast", "forecast_tree", "npde", "forecast_figure"],
 }

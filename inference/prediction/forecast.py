@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from cytostorm.models import Model
 
+from ..arguments import jitted
 from ..cohort import Cohort
 from ..keys import branches
 from ..observations import Observations, joined
@@ -155,17 +156,12 @@ def known_subjects(
     for name in past.assays.priors:
         own[name] = values[name][:, [future.assays.scales.index(pair) for pair in past.assays.scales]]
     typical = {n: np.exp(np.log(x).mean(axis=0)) if np.all(x > 0) else x.mean(axis=0) for n, x in own.items()}
-    middle, wide = jax.jit(lambda values, key: laplace(past, values, key))(typical, key_climb)
-
-    @jax.jit
-    def who(values: Values, key: Array) -> tuple[Array, ...]:
-        key_points, key_pick = jax.random.split(key)
-        found = weighed(past, values, key_points, middle, WIDER**2 * wide)
-        pick = jax.random.categorical(key_pick, found.log_weight, axis=0)
-        effects = found.effects[pick, jnp.arange(len(pick))]
-        return whole(past, values, effects), found.log_likelihood, found.worth, jnp.sum(~found.okay)
-
-    parts = [jax.device_get(who({n: x[i] for n, x in own.items()}, k)) for i, k in enumerate(branches(key_who, len(index)))]
+    middle, wide = jitted(laplace, past)(typical, key_climb)
+    who = jitted(_who, past)
+    parts = [
+        jax.device_get(who({n: x[i] for n, x in own.items()}, k, middle, WIDER**2 * wide))
+        for i, k in enumerate(branches(key_who, len(index)))
+    ]
     theta, likelihood, worth, failed = (np.stack(x) for x in zip(*parts, strict=True))
     weights, shape = smoothed(possible(likelihood))
     okay, *read = _read(future, values, theta, key_read)
@@ -226,6 +222,15 @@ def _future(
     return make(Cohort(tuple(subjects)))
 
 
+def _who(past: Population, values: Values, key: Array, middle: Array, wide: Array) -> tuple[Array, ...]:
+    """Of one draw of the population: who every subject is, its log-likelihood, what its points are worth, failed solves."""
+    key_points, key_pick = jax.random.split(key)
+    found = weighed(past, values, key_points, middle, wide)
+    pick = jax.random.categorical(key_pick, found.log_weight, axis=0)
+    effects = found.effects[pick, jnp.arange(len(pick))]
+    return whole(past, values, effects), found.log_likelihood, found.worth, jnp.sum(~found.okay)
+
+
 def _read(future: Population, values: Drawn, theta: np.ndarray, key: PRNGKeyArray) -> tuple[np.ndarray, ...]:
     """Success of every subject, and log-prediction, replicate and log-density of every reading, for every draw."""
 
@@ -252,7 +257,7 @@ def _forecast(
     """Split what was read of each subject into its grid and what was held out."""
     okay, log_f, drawn, density = read
     size = len(analytes) * len(times)
-    owner = np.array([subjects.index(label) for label in held_out.subject], int)
+    owner = held_out.owner(subjects)
     begin = np.append(0, np.cumsum(size + np.bincount(owner, minlength=len(subjects))))
     grid = np.concatenate([np.arange(b, b + size) for b in begin[:-1]])
     rest = np.setdiff1d(np.arange(begin[-1]), grid)

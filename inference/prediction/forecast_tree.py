@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Float
 from scipy.special import logsumexp
 
 from ..analyte import UNITS
-from ..observations import Observations
 from ..summary import inside
 from .forecast import Forecast
+from .importance import weighted
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 NAMES = ("q5", "q25", "median", "q75", "q95")
@@ -68,9 +67,8 @@ def bands(forecast: Forecast) -> pd.DataFrame:
         weight = forecast.weight[:, which].ravel()
         if not weight.any():
             continue
-        quantiles = [
-            weighted(x[:, which].reshape(len(weight), *x.shape[2:]), weight) for x in (forecast.curve, forecast.reading)
-        ]
+        both = (x[:, which].reshape(len(weight), *x.shape[2:]) for x in (forecast.curve, forecast.reading))
+        quantiles = [weighted(x, weight, LEVELS) for x in both]
         for k, analyte in enumerate(forecast.analytes):
             found = {"subject": subject, "analyte": analyte, "unit": UNITS[analyte], "time_h": forecast.times}
             for kind, q in zip(("curve", "reading"), quantiles, strict=True):
@@ -83,14 +81,14 @@ def bands(forecast: Forecast) -> pd.DataFrame:
 def held_out(forecast: Forecast) -> pd.DataFrame:
     """One row per reading that was held out: the predicted median and 90 % interval, whether it lies inside, and its log
     predictive density $\\ln \\sum_d w_d\\, p(y \\mid \\theta_d)$ (of a censored one its log-probability)."""
-    data, owner = forecast.held_out, owners(forecast, forecast.held_out)
+    data, owner = forecast.held_out, forecast.held_out.owner(forecast.subjects)
     rows = []
     for j, i in enumerate(owner):
         weight = forecast.weight[:, i]
         if weight.any():
             with np.errstate(divide="ignore"):
                 density = np.asarray(logsumexp(forecast.log_density[:, j] + np.log(weight)))
-            low, _, middle, _, high = weighted(forecast.replicated[:, j], weight)
+            low, _, middle, _, high = weighted(forecast.replicated[:, j], weight, LEVELS)
             rows.append((j, middle, low, high, density))
     index = np.array([row[0] for row in rows], int)
     found = data.table()[["subject", "analyte", "unit", "time_h", "value", "cens"]].iloc[index].reset_index(drop=True)
@@ -107,7 +105,7 @@ def subjects(forecast: Forecast) -> pd.DataFrame:
     of the weights: above 0.7 the subject is unlike the population, or tells too much of it.
     """
     num = len(forecast.subjects)
-    count = lambda data: np.bincount(owners(forecast, data), minlength=num)  # noqa: E731
+    count = lambda data: np.bincount(data.owner(forecast.subjects), minlength=num)  # noqa: E731
     found = pd.DataFrame(
         {
             "subject": forecast.subjects,
@@ -121,13 +119,3 @@ def subjects(forecast: Forecast) -> pd.DataFrame:
     if forecast.pareto_k is not None:
         found = found.assign(points=forecast.points, pareto_k=forecast.pareto_k)
     return found
-
-
-def weighted(x: Float[np.ndarray, "draw ..."], weight: Float[np.ndarray, " draw"]) -> Float[np.ndarray, "level ..."]:
-    """The quantiles of weighted draws at `LEVELS`."""
-    return np.quantile(x, LEVELS, axis=0, weights=weight, method="inverted_cdf")
-
-
-def owners(forecast: Forecast, data: Observations) -> np.ndarray:
-    """The subject of every reading, by its number."""
-    return np.array([forecast.subjects.index(label) for label in data.subject], int)

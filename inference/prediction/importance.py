@@ -8,6 +8,8 @@ taken by importance sampling: half of the points come from the population, half 
 posterior of that subject. The same weights turn the points into draws of who the subject is.
 """
 
+from collections.abc import Sequence
+
 import arviz_stats  # noqa: F401 - gives xarray its `azstats`
 import equinox as eqx
 import jax
@@ -156,6 +158,13 @@ def possible(likelihood: Float[np.ndarray, "draw subject"]) -> Float[np.ndarray,
     """Log-likelihoods with those of impossible subjects so low that they count for nothing but can still be ordered."""
     best = likelihood.max(axis=0)
     return np.maximum(likelihood, np.where(np.isfinite(best), best, 0.0) - 700)
+
+
+def weighted(
+    x: Float[np.ndarray, "draw ..."], weight: Float[np.ndarray, " draw"], levels: Sequence[float]
+) -> Float[np.ndarray, "level ..."]:
+    """The quantiles of weighted draws."""
+    return np.quantile(x, levels, axis=0, weights=weight, method="inverted_cdf")
 
 
 def smoothed(

@@ -23,10 +23,11 @@ from cytostorm.models import simulate
 from ..arguments import jitted
 from ..panel import Arm
 from ..population import Population
+from ..population_tree import individuals_of
 from ..samplers import thinned
 from ..site import Values
 from ..summary import inside
-from .importance import NUM_POINTS, WIDER, places, possible, smoothed, weighed
+from .importance import NUM_POINTS, WIDER, places, possible, smoothed, weighed, weighted
 
 NUM_DRAWS = 200
 ENOUGH = 4  # draws for every shared parameter, to regress on them
@@ -50,8 +51,7 @@ def leave_one_out(problem: Population, values: dict[str, np.ndarray], key: PRNGK
     """Every subject left out in turn, from draws of the posterior of all (`values`: a leading draw axis)."""
     total = len(next(iter(values.values())))
     index = thinned(total, NUM_DRAWS)
-    individuals = jitted(lambda at, values: jax.vmap(at.individual)(values), problem)
-    theta = np.asarray(individuals({n: jnp.asarray(x) for n, x in values.items()}))
+    theta = np.asarray(individuals_of(problem, values))
     middle, wide = given(problem, values, theta[:, :, places(problem)])
     run = jitted(_one, problem)
     parts = [
@@ -102,11 +102,8 @@ def coverage(problem: Population, left: LeftOut, level: float = 0.9) -> pd.DataF
     _, points, num = left.replicates.shape
     low, high = np.zeros(num), np.zeros(num)
     for row, subject in enumerate(problem.owner):
-        x = left.replicates[:, :, row].ravel()
         weight = np.repeat(left.weights[:, subject], points)
-        order = np.argsort(x)
-        share = np.cumsum(weight[order]) / weight.sum()
-        low[row], high[row] = x[order][np.searchsorted(share, [(1 - level) / 2, (1 + level) / 2])]
+        low[row], high[row] = weighted(left.replicates[:, :, row].ravel(), weight, [(1 - level) / 2, (1 + level) / 2])
     data = problem.data
     return pd.DataFrame(
         {
@@ -179,6 +176,15 @@ def _others(problem: Population, log_f: np.ndarray) -> tuple[np.ndarray, ...]:
 def _summed(problem: Population, density: np.ndarray, others: np.ndarray) -> Float[np.ndarray, " subject"]:
     density = np.where(others >= 3, density - np.log(problem.data.value), np.nan)
     return np.array([density[problem.owner == i].sum() for i in range(len(problem.cohort))])
+
+
+def gain(table: pd.DataFrame, column: str) -> tuple[float, float, int]:
+    """By how much leaving subjects out predicts them better than another prediction, over the subjects that both predict:
+    the sum of differences of log density, its standard error and the number of subjects."""
+    difference = (table["elpd"] - table[column]).dropna().to_numpy(float)
+    if len(difference) < 2:
+        return float(difference.sum()), float("nan"), len(difference)
+    return float(difference.sum()), float(difference.std(ddof=1) * len(difference) ** 0.5), len(difference)
 
 
 def by_subject(problem: Population, left: LeftOut, log_f: Float[np.ndarray, " obs"] | None = None) -> pd.DataFrame:

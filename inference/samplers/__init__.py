@@ -19,11 +19,19 @@ if TYPE_CHECKING:
     from .approximation import SVI as SVI
     from .approximation import Laplace as Laplace
     from .chees import ChEES as ChEES
+    from .independence import Independence as Independence
     from .pathfinder import Pathfinder as Pathfinder
     from .smc import SMC as SMC
 
 # What imports BlackJAX or NumPyro's guides is imported when it is first named: the default fit needs neither.
-LATE = {"ChEES": "chees", "Laplace": "approximation", "Pathfinder": "pathfinder", "SMC": "smc", "SVI": "approximation"}
+LATE = {
+    "ChEES": "chees",
+    "Independence": "independence",
+    "Laplace": "approximation",
+    "Pathfinder": "pathfinder",
+    "SMC": "smc",
+    "SVI": "approximation",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-import xarray as xr
 from blackjax.smc.resampling import systematic
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.infer import SVI as Variational
@@ -23,11 +22,11 @@ from .density import Density
 from .draws import Draws, Report
 from .settings import at_least_one
 from .starts import WALL, Starting, Starts, Stuck
+from .weights import smoothed
 
 POOL = 5  # proposals from which one draw is taken
 CHAINS = 4  # parts into which the draws are cut, for ArviZ
 SET_UP = 3  # solves by which NumPyro prepares a guide
-SAME = 0.01  # weights whose logarithms differ by less agree
 
 type Proposals = tuple[Float[Array, "proposal parameter"], Float[Array, " proposal"]]
 
@@ -101,27 +100,6 @@ class Approximation(eqx.Module):
     def _check_modes(self) -> None:
         if self.start.method not in ("map", "laplace"):
             raise ValueError(f"`start.method` is {self.start.method!r}; {type(self).__name__} begins at modes: give laplace")
-
-
-def smoothed(ratio: Float[np.ndarray, " proposal"]) -> tuple[Float[np.ndarray, " proposal"], float]:
-    """Weights from their logarithms, Pareto-smoothed and normalised, and the shape $k$ of their tail.
-
-    A proposal that cannot be solved gets no weight. Where the largest weights agree there is no tail, and $k$ is 0;
-    where none can be fitted, it is infinite.
-    """
-    import arviz_stats  # noqa: F401 - `azstats` of an xarray is its
-
-    # No weight is a number that the smoothing can subtract.
-    ratio = np.nan_to_num(ratio, nan=-np.inf)
-    ratio = np.maximum(ratio - ratio.max(), -700.0)
-    tail, shape = int(min(0.2 * len(ratio), 3 * len(ratio) ** 0.5)), 0.0
-    if np.sort(ratio)[-tail - 1] < -SAME:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of a tail that cannot be fitted
-            # ArviZ asks for log-likelihoods, which are minus the logarithms of weights.
-            found, shape = xr.DataArray(-ratio, dims="sample").azstats.psislw(dim="sample")
-        ratio, shape = found.values, float(np.nan_to_num(shape, nan=np.inf))
-    weights = np.exp(ratio - ratio.max())
-    return weights / weights.sum(), shape
 
 
 class Laplace(Approximation):

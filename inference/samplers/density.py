@@ -18,6 +18,7 @@ from ..arguments import divided
 from ..site import Program, Values
 
 LOWEST = -1e12  # the log-likelihood where a solve fails: zero probability that survives multiplication by zero
+LANES = 2048  # positions that one call without slopes looks at
 BLOCK = 32  # lanes solved side by side on a processor; `make benchmark` measures it
 
 type Position = Float[Array, " parameter"]
@@ -62,6 +63,7 @@ class Density:
         self._trace = jax.jit(self._point)
         self._log_prior = jax.jit(self._prior)
         self._lanes = self._batched()
+        self._heights = jax.jit(self._rows)
         self._energy = _with_slope(self._lanes, _energy)
         self._log_likelihood = _with_slope(self._lanes, lambda found: (found.log_likelihood, found.slope_likelihood))
 
@@ -118,6 +120,22 @@ class Density:
         """`LOWEST` where a solve fails, with its gradient."""
         return self._log_likelihood(self._arrays, position, chain)
 
+    def heights(
+        self, positions: Float[np.ndarray, "lane parameter"], chains: Int[np.ndarray, " lane"]
+    ) -> tuple[Float[np.ndarray, " lane"], Float[np.ndarray, " lane"]]:
+        """Log-prior and log-likelihood at many positions, without slopes; failures are counted for these chains.
+
+        Where a solve fails the log-likelihood is minus infinity.
+        """
+        block, num = self._block or LANES, len(positions)
+        lanes = np.concatenate([positions, np.repeat(positions[-1:], -num % LANES, axis=0)])
+        calls = [self._heights(self._arrays, rows) for rows in lanes.reshape(-1, LANES // block, block, lanes.shape[1])]
+        prior, likelihood, solved = (np.concatenate(x)[:num] for x in zip(*jax.device_get(calls), strict=True))
+        failed = ~np.isfinite(prior + likelihood)
+        np.add.at(self.failures, chains[failed], 1)
+        np.add.at(self.unsolved, chains[failed], ~solved[failed])
+        return np.where(np.isfinite(prior), prior, -np.inf), np.where(failed, -np.inf, likelihood)
+
     def log_prior(self, position: Position) -> Float[Array, ""]:
         """The log-density of the prior, without a solve."""
         return self._log_prior(self._arrays, position)
@@ -128,6 +146,14 @@ class Density:
     def _prior(self, arrays: Arrays, position: Position) -> Float[Array, ""]:
         found, _ = compute_log_probs(self._filled(arrays).latent, (), {}, self.values(position))
         return sum((jnp.sum(x) for x in found.values()), self.sites.log_volume(position))
+
+    def _height(self, arrays: Arrays, position: Position) -> tuple[Array, Array, Array]:
+        self.num_traces += 1
+        values = self.values(position)
+        found, _ = compute_log_probs(self._filled(arrays).program, (False,), {}, values, sum_log_prob=False)
+        prior = sum((jnp.sum(found[name]) for name in values), self.sites.log_volume(position))
+        likelihood = sum((jnp.sum(x) for name, x in found.items() if name not in values), jnp.zeros(()))
+        return prior, likelihood, jnp.isfinite(jnp.atleast_1d(found["solved"]))
 
     def _point(self, arrays: Arrays, position: Position) -> Point:
         self.num_traces += 1
@@ -152,6 +178,10 @@ class Density:
             jnp.where(okay, slope_likelihood, 0.0),
             solved,
         )
+
+    def _rows(self, arrays: Arrays, rows: Float[Array, "row lane parameter"]) -> tuple[Array, Array, Array]:
+        found = jax.lax.map(lambda row: jax.vmap(self._height, (None, 0))(arrays, row), rows)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
 
     def _batched(self) -> Callable[[Arrays, Position, Int[Array, ""]], Point]:
         @jax.custom_batching.custom_vmap

@@ -32,25 +32,28 @@ static void blend(int num, const real *w, const Rows *const *x, Rows *out) {
 #endif
 }
 
+static double square(const double *x) {
+  double sum = 0;
+  for (int i = 0; i < N; i++) sum += x[i] * x[i];
+  return sum;
+}
+
 /* The largest rate of decay at y, whose slope is k: by the power method on differences, from where it was last found. */
 static double fastest(const Rows *y, double t, const Rows *k, const Context *c, const double *flow, Memory *memory) {
-  double size = 0, length = 0, rate = 0;
-  for (int i = 0; i < N; i++) size += y->y[i] * y->y[i], length += memory->direction[i] * memory->direction[i];
-  if (!(length > 0) || !isfinite(length))
-    for (int i = 0; i < N; i++) memory->direction[i] = k->y[i] + 1e-3 * (1 + i % 3), length = 0;
-  if (length == 0)
-    for (int i = 0; i < N; i++) length += memory->direction[i] * memory->direction[i];
+  double size = 0, length = square(memory->direction), rate = 0;
+  for (int i = 0; i < N; i++) size += y->y[i] * y->y[i];
+  if (!(length > 0) || !isfinite(length)) {
+    for (int i = 0; i < N; i++) memory->direction[i] = k->y[i] + 1e-3 * (1 + i % 3);
+    length = square(memory->direction);
+  }
   const double small = (sizeof(real) < 8 ? 1e-3 : 1e-7) * MAX(sqrt(size), 1e-3);
   for (int round = 0; round < 50; round++) {
     Rows near = *y, moved;
     const double share = small / sqrt(length);
     for (int i = 0; i < N; i++) near.y[i] += share * memory->direction[i];
     slope(t, &near, c, flow, &moved);
-    length = 0;
-    for (int i = 0; i < N; i++) {
-      memory->direction[i] = (moved.y[i] - k->y[i]) / small;
-      length += memory->direction[i] * memory->direction[i];
-    }
+    for (int i = 0; i < N; i++) memory->direction[i] = (moved.y[i] - k->y[i]) / small;
+    length = square(memory->direction);
     const double found = sqrt(length), change = fabs(found - rate);
     rate = found;
     if (!(length > 0) || !isfinite(length)) return isfinite(length) ? 0 : NAN;
@@ -81,7 +84,7 @@ static double attempt(const Rows *y, double t, double *h, const Context *c, cons
     t0 = t1, t1 = t2, d0 = d1, d1 = d2, e0 = e1, e1 = e2;
   }
   const double w1 = d1 / e1;
-  double b0 = 1 / (4 * w0 * w0), b1 = 1 / w0, a1 = 1 - b1 * w0, node = w1 / w0;
+  double b0 = 1 / (4 * w0 * w0), b1 = 1 / w0, a1 = 1 - b1 * w0, node = 0;
   Rows ring[3], f;
   const Rows *const first[2] = {y, &k[0]};
   const real start[2] = {1, *h * b1 * w1};
@@ -124,6 +127,12 @@ static double attempt(const Rows *y, double t, double *h, const Context *c, cons
 
 static double next_step(double h, double ratio) {
   return h * (isfinite(ratio) ? MIN(MAX(0.8 * pow(MAX(ratio, 1e-9), -1.0 / 3), 0.1), 10.0) : 0.1);
+}
+
+static void keep(Step *step, const Rows *y, const Rows *new, const Rows *k) {
+  step->y = *y;
+  step->end = *new;
+  memcpy(step->k, k, sizeof step->k);
 }
 
 /* The state at a share x of the step that was taken, by Hermite's polynomial of degree 3. */

@@ -107,7 +107,7 @@ static void march(const double *initial, const double *values, const double *tan
 
   load(initial, &y);
   memset(&taken, 0, sizeof taken);
-  taken.y = taken.end = new = y;
+  taken.y = new = y;
   for (int i = 0; i < N; i++) new.y[i] += jump[i];
   slope(start[0], &new, &c, NULL, &k[0]);
   double t = start[0], h = first_step(&new, &k[0], rtol, atol), steps = 0;
@@ -129,12 +129,14 @@ static void march(const double *initial, const double *values, const double *tan
       double whole = limit[leg] - t, try = MIN(h, whole);
       double ratio = attempt(&y, t, &try, &c, flow, rtol, atol, &memory, k, &new);
       if (ratio <= 1) {
-        taken.y = y;
-        memcpy(taken.k, k, sizeof taken.k);
-        taken.from = t;
-        taken.length = try;
+        const double from = t;
         t = try >= whole ? limit[leg] : t + try;
-        y = taken.end = new;
+        if (t >= end[leg]) { /* readings lie within it */
+          keep(&taken, &y, &new, k);
+          taken.from = from;
+          taken.length = try;
+        }
+        y = new;
         k[0] = k[LAST];
       }
       h = next_step(try, ratio);

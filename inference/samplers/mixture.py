@@ -1,0 +1,80 @@
+"""Mixtures of Student's t distributions: fitted to weighted points, evaluated and drawn from."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import gammaln, logsumexp
+
+DEGREES = 8.0  # of freedom: heavier tails than a posterior's, so that weights stay bounded
+SWEEPS = 10  # of expectation and maximisation
+POINTS = 4096  # to which the parts are fitted
+ENOUGH = 30  # points for every part and dimension
+
+
+class Mixture(NamedTuple):
+    """Student's t distributions around `centre` with scales `root @ root.T`, each with its share."""
+
+    share: Float[np.ndarray, " part"]
+    centre: Float[np.ndarray, "part dim"]
+    root: Float[np.ndarray, "part dim dim"]
+
+    def log_density(self, x: Float[np.ndarray, "point dim"]) -> Float[np.ndarray, " point"]:
+        """The log-density at points."""
+        return logsumexp(_parts(self, x)[0], axis=0)
+
+    def draw(self, rng: np.random.Generator, num: int) -> Float[np.ndarray, "{num} dim"]:
+        """Points of the mixture, which are each of a part of its own."""
+        part = rng.choice(len(self.share), num, p=self.share)
+        scale = np.sqrt(DEGREES / rng.chisquare(DEGREES, num))
+        normal = rng.standard_normal((num, self.centre.shape[1]))
+        return self.centre[part] + scale[:, None] * np.einsum("nij,nj->ni", self.root[part], normal)
+
+    @classmethod
+    def of(cls, mixtures: Sequence["Mixture"], shares: Sequence[float] | None = None) -> "Mixture":
+        """All the parts of several mixtures, which have these shares, or equal ones."""
+        shares = [1 / len(mixtures)] * len(mixtures) if shares is None else shares
+        share = np.concatenate([s * m.share for s, m in zip(shares, mixtures, strict=True)])
+        return cls(share, np.concatenate([m.centre for m in mixtures]), np.concatenate([m.root for m in mixtures]))
+
+
+def _parts(mixture: Mixture, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of every part its share times its density, as a logarithm, and the squared distance, at every point."""
+    dim = x.shape[1]
+    inverse = np.linalg.inv(mixture.root)
+    square = np.stack([(((x - m) @ r.T) ** 2).sum(axis=1) for m, r in zip(mixture.centre, inverse, strict=True)])
+    size = np.log(np.diagonal(mixture.root, axis1=1, axis2=2)).sum(axis=1)
+    known = gammaln((DEGREES + dim) / 2) - gammaln(DEGREES / 2) - dim / 2 * np.log(DEGREES * np.pi)
+    height = (np.log(mixture.share) - size)[:, None] + known - (DEGREES + dim) / 2 * np.log1p(square / DEGREES)
+    return height, square
+
+
+def fitted(
+    x: Float[np.ndarray, "point dim"], weight: Float[np.ndarray, " point"], most: int, rng: np.random.Generator
+) -> Mixture:
+    """The mixture most like weighted points, of at most so many parts; `weight` sums to 1.
+
+    By expectation and maximisation (Peel and McLachlan, Stat Comput 2000;10:339) over points resampled by their weights.
+    Every scale matrix is drawn towards that of all points as if by as many points as there are dimensions.
+    """
+    dim, worth = x.shape[1], 1 / np.sum(weight**2)
+    num = int(np.clip(worth / (ENOUGH * dim), 1, most))
+    place = (np.arange(POINTS) + rng.random()) / POINTS
+    x = x[np.minimum(np.searchsorted(np.cumsum(weight), place), len(x) - 1)]
+    common = np.cov(x.T).reshape(dim, dim) + 1e-12 * np.eye(dim)
+    prior = common / num ** (2 / dim)
+    found = Mixture(
+        np.full(num, 1 / num), x[rng.choice(len(x), num)], np.repeat(np.linalg.cholesky(prior)[None], num, axis=0)
+    )
+    for _ in range(SWEEPS):
+        height, square = _parts(found, x)
+        mine = np.exp(height - logsumexp(height, axis=0))
+        near = mine * (DEGREES + dim) / (DEGREES + square)
+        share = np.maximum(mine.mean(axis=1), 1e-6)
+        centre = near @ x / np.maximum(near.sum(axis=1), 1e-300)[:, None]
+        off = x - centre[:, None]
+        scale = np.einsum("kn,kni,knj->kij", near, off, off, optimize=True) / len(x)
+        scale = (worth * scale + dim * prior) / (worth * share + dim)[:, None, None]
+        found = Mixture(share / share.sum(), centre, np.linalg.cholesky(scale))
+    return found

@@ -1,0 +1,28 @@
+"""Importance weights, smoothed and judged."""
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+SAME = 0.01  # weights whose logarithms differ by less agree
+
+
+def smoothed(ratio: Float[np.ndarray, " proposal"]) -> tuple[Float[np.ndarray, " proposal"], float]:
+    """Weights from their logarithms, Pareto-smoothed and normalised, and the shape $k$ of their tail.
+
+    A proposal that cannot be solved gets no weight. Where the largest weights agree there is no tail, and $k$ is 0;
+    where none can be fitted, it is infinite.
+    """
+    import arviz_stats  # noqa: F401 - `azstats` of an xarray is its
+
+    # No weight is a number that the smoothing can subtract.
+    ratio = np.nan_to_num(ratio, nan=-np.inf)
+    ratio = np.maximum(ratio - ratio.max(), -700.0)
+    tail, shape = int(min(0.2 * len(ratio), 3 * len(ratio) ** 0.5)), 0.0
+    if np.sort(ratio)[-tail - 1] < -SAME:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of a tail that cannot be fitted
+            # ArviZ asks for log-likelihoods, which are minus the logarithms of weights.
+            found, shape = xr.DataArray(-ratio, dims="sample").azstats.psislw(dim="sample")
+        ratio, shape = found.values, float(np.nan_to_num(shape, nan=np.inf))
+    weights = np.exp(ratio - ratio.max())
+    return weights / weights.sum(), shape
