@@ -127,12 +127,6 @@ def panel(
             )
     scenarios = [subject.under(arm.scenario) for subject in subjects]
     times = [np.unique(subject.data.time) for subject in subjects]
-    typical = replace(model, {name: constant(x) for name, x in middle.items()})
-    # What any of them moves is solved for all.
-    most = dataclasses.replace(scenarios[0], doses=sum((s.doses for s in scenarios[1:]), scenarios[0].doses))
-    within = reach(typical, most, max(float(t[-1]) for t in times))
-    read = dict.fromkeys(a for subject in subjects for a in subject.data.analyte)
-    prepared = together(model, scenarios, times, within.to(read))
     own = dict.fromkeys(name for subject in subjects for name in subject.covariates)
     start = np.array([subjects[0].start])
     known = {
@@ -140,6 +134,12 @@ def panel(
         for name in own
         if name in quantities(model) and name not in names
     }
+    # What any of them moves is solved for all.
+    typical = replace(model, {n: constant(x) for n, x in middle.items()} | {n: np.max(x) for n, x in known.items()})
+    most = dataclasses.replace(scenarios[0], doses=sum((s.doses for s in scenarios[1:]), scenarios[0].doses))
+    within = reach(typical, most, max(float(t[-1]) for t in times))
+    read = dict.fromkeys(a for subject in subjects for a in subject.data.analyte)
+    prepared = together(model, scenarios, times, within.to(read))
     where = [
         (i, analytes.index(analyte), int(np.searchsorted(times[i], time)))
         for i, subject in enumerate(subjects)

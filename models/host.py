@@ -177,5 +177,9 @@ class Host(eqx.Module):
     e_oxygen:   Scalar = quantity(0.6, r"e_\mathrm{oxygen}", "1", "removal of hypoxic damage by oxygen", source="assumed")
     w_pf:       Scalar = quantity(450.0, r"w_\mathrm{pf}", "mmHg", "baseline P/F", source="assumed")
     w_pf_dam:   Scalar = quantity(0.8, r"w_\mathrm{pf,dam}", "1", "P/F loss at D = 1", source="assumed")
+    # tocilizumab at an hour that nobody recorded
+    a_tcz:      Scalar = quantity(0.0, r"a_\mathrm{tcz}", "mg/kg", "tocilizumab given at an unrecorded hour", source="a dose: none unless it is given")
+    t_tcz:      Scalar = quantity(200.0, r"t_\mathrm{tcz}", "h", "hour around which it is given", source="assumed; to be sampled")
+
     weight:     Scalar = quantity(70.0, r"W", "kg", "body weight, which scales volumes and clearances of drugs", source="convention")
     # fmt: on

@@ -20,6 +20,7 @@ from .stability import critical_gain
 type Scalar = Float[Array, ""]
 
 STEROID_TRANSIT = 3.0  # h, the delay of transcription (assumed)
+BLUR = 3.0  # h, around an unrecorded hour: twice the scale of Student's t distribution of 4 degrees of freedom (assumed)
 
 
 class Network(Host, Model):
@@ -170,16 +171,21 @@ class Network(Host, Model):
         return jnp.stack(
             [dP, dE, dG, dT, dA1, dA2, dM, dTNF, dIL1, dX6, dIL6, dIFN, dIL10]
             + [dS, dD, dAP, dCRP, dFER, dTEMP, dc]
-            + self._elimination(y)
+            + self._antibodies(t, y)
         )
 
-    def _elimination(self, y: Float[Array, " state"]) -> list[Scalar]:
-        """Michaelis-Menten antibodies: tocilizumab (Moes 2022, transcribed), sarilumab (Xu 2019, transcribed, F applied)."""
+    def _antibodies(self, t: Scalar, y: Float[Array, " state"]) -> list[Scalar]:
+        """Michaelis-Menten antibodies: tocilizumab (Moes 2022, transcribed), sarilumab (Xu 2019, transcribed, F applied).
+
+        Tocilizumab of an unrecorded hour enters around `t_tcz` by a smooth rate, so that the hour can be sampled.
+        """
         tcz, depot, sar, tissue = y[20:]
         size = self.weight / 70
         flow = size**0.75
         C = tcz / (V_TCZ * size)
-        dtcz = -flow * (CL_TCZ * C + VMAX_TCZ * C / (KM_TCZ + C))
+        u = 1 + ((t - self.t_tcz) / BLUR) ** 2
+        given = self.a_tcz * self.weight * 3 / (4 * BLUR * u**2 * jnp.sqrt(u))
+        dtcz = given - flow * (CL_TCZ * C + VMAX_TCZ * C / (KM_TCZ + C))
         C, Cp = sar / (V1_SAR * size), tissue / (V2_SAR * size)
         ddepot = -KA_SAR * depot
         dsar = KA_SAR * depot - flow * (CL_SAR * C + VMAX_SAR * C / (KM_SAR + C) + Q_SAR * (C - Cp))

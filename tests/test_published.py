@@ -231,6 +231,16 @@ def test_a_cohort_has_study_arm_and_what_is_known_of_patients(toy):
     assert sum(len(subject.data) for subject in cohort) == len(published("toy"))
 
 
+def test_a_covariate_is_derived_from_what_is_known(toy):
+    cohort = published_cohort("toy", derived={"a_tcz": {"crs_onset_day": 8.0}})
+    assert cohort["A"].covariates["a_tcz"] == 32
+    assert "a_tcz" not in cohort["B"].covariates
+    with pytest.raises(
+        ValueError, match="toy: no covariate `tocilizumab_ever` to derive from; it has: crs_grade, crs_onset_day"
+    ):
+        published_cohort("toy", derived={"a_tcz": {"tocilizumab_ever": 8.0}})
+
+
 def test_a_cohort_may_start_before_the_event(toy):
     cohort = published_cohort("toy", from_h=-24.0)
     assert (cohort["A"].start, cohort["B"].start) == (-5, 0)

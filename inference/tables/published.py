@@ -1,7 +1,7 @@
 """The readings of published data sets: their tables brought to the tidy format, as one patient or as a cohort."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +48,13 @@ def published_cohort(
     from_h: float = 0.0,
     keep_suspect: bool = True,
     unless: Sequence[str] = (),
+    derived: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Cohort:
     """The subjects of a data set of the catalogue: the readings of `published`, by subject.
 
     Subjects in whom any of the covariates `unless` is not zero are left out, and counted in the log: those known to have
-    had a drug, but not when.
+    had a drug, but not when. `derived` adds covariates, each a number times one that is known, such as an amount that
+    everyone who was treated has had: `{a_tcz: {tocilizumab_ever: 8.0}}`.
 
     The arm of each is `name`; its study is that of the table, and its covariates are what the data set knows of its
     patients. No doses are given: amounts belong to the scenario. With a negative `from_h` a subject that was read before
@@ -65,13 +67,17 @@ def published_cohort(
     def subject(label: str, rows: pd.DataFrame) -> Subject:
         data = observations(rows)
         study, start = str(frame.at[rows.index[0], "study"]), min(0.0, float(data.time[0]))
-        return Subject(label, study, data, covariates=known.get(label, {}), arm=name, start=start)
+        mine = known.get(label, {})
+        more = {name: factor * mine[x] for name, of in (derived or {}).items() for x, factor in of.items() if x in mine}
+        return Subject(label, study, data, covariates={**mine, **more}, arm=name, start=start)
 
     people = checked(frame, path, early=True).groupby("subject", sort=False)
     every = tuple(subject(str(label), rows) for label, rows in people)
-    if unknown := [x for x in unless if not any(x in person.covariates for person in every)]:
-        have = ", ".join(dict.fromkeys(x for person in every for x in person.covariates)) or "none"
-        raise ValueError(f"{name}: no covariate `{unknown[0]}` to leave subjects out by; it has: {have}")
+    sources = {x: "derive from" for of in (derived or {}).values() for x in of}
+    for x, purpose in (dict.fromkeys(unless, "leave subjects out by") | sources).items():
+        if not any(x in mine for mine in known.values()):
+            have = ", ".join(dict.fromkeys(x for mine in known.values() for x in mine)) or "none"
+            raise ValueError(f"{name}: no covariate `{x}` to {purpose}; it has: {have}")
     kept = tuple(person for person in every if not any(person.covariates.get(x) for x in unless))
     if len(kept) < len(every):
         out = len(every) - len(kept)
