@@ -78,6 +78,7 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
                 "cens": problem.data.cens,
                 "limit": np.where(problem.data.cens == 0, np.nan, problem.data.limit),
                 "scatter": problem.scatter,
+                "covariates": _covariates(problem, coords["covariate"]),
             },
         },
         coords=coords,
@@ -156,6 +157,7 @@ def _coordinates(problem: Population) -> dict[str, Any]:
         "subject": problem.cohort.labels,
         "scale": [f"{study}:{analyte}" for study, analyte in problem.assays.scales],
         "plain": [name for name, effect in problem.variability.effects.items() if not effect.centred],
+        "covariate": list(dict.fromkeys(name for s in problem.cohort for name in [*s.covariates, *s.changing])),
         "obs_id": np.array(problem.data.labels),
     }
 
@@ -163,8 +165,18 @@ def _coordinates(problem: Population) -> dict[str, Any]:
 def _dimensions(problem: Population) -> dict[str, list[str]]:
     found = {name: ["obs_id"] for name in ("y", "cens", "limit", "scatter")}
     found |= {f"{kind}_{name}": ["subject"] for name in problem.variability.effects for kind in ("subject", "log")}
-    found |= {name: ["scale"] for name in problem.assays.priors}
+    found |= {name: ["scale"] for name in problem.assays.priors} | {"covariates": ["subject", "covariate"]}
     return found | {"omega": ["effect"], "correlation": ["pair"], "z": ["plain", "subject"]}
+
+
+def _covariates(problem: Population, names: list[str]) -> Float[np.ndarray, "subject covariate"]:
+    """What is known of every subject at its start; not a number where it is not."""
+    found = np.full((len(problem.cohort), len(names)), np.nan)
+    for i, subject in enumerate(problem.cohort):
+        for j, name in enumerate(names):
+            if name in subject.covariates or name in subject.changing:
+                found[i, j] = subject.covariate(name, np.array([subject.start]))[0]
+    return found
 
 
 def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:

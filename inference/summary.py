@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.stats import rankdata
 
+FEWEST, NUM_RANKED = 5, 500  # subjects to correlate over, and draws
 # A contraction below the first hardly moves the prior; from the second on the data determine the value.
 LESSONS = ((0.5, "hardly"), (0.8, "partly"), (np.inf, "well"))
 
@@ -70,6 +72,33 @@ def individuals(tree: xr.DataTree) -> pd.DataFrame:
             table = {"subject": draws["subject"].values, "parameter": str(name).removeprefix("subject_")}
             rows.append(pd.DataFrame(table | {"median": middle, "q5": low, "q95": high, "unit": draws.attrs["units"]}))
     return pd.concat(rows, ignore_index=True)
+
+
+def related(tree: xr.DataTree) -> pd.DataFrame:
+    """One row per parameter that differs between subjects and covariate: how their ranks go together.
+
+    Spearman's correlation over subjects in each of some draws: median and 90 % interval, and the number of subjects. They
+    are not corrected for their number, and say nothing of causes. Covariates that fewer than `FEWEST` subjects have, or
+    that are the same in all, are left out.
+    """
+    posterior, known = tree["posterior"].to_dataset(), tree["constant_data"]["covariates"]
+    rows = []
+    for effect in posterior["effect"].values:
+        each = posterior[f"subject_{effect}"].stack(sample=("chain", "draw")).transpose("sample", "subject").values
+        each = each[np.unique(np.linspace(0, len(each) - 1, NUM_RANKED).astype(int))]
+        for name in known["covariate"].values:
+            x = known.sel(covariate=name).values
+            there = np.isfinite(x)
+            if there.sum() < FEWEST or np.ptp(x[there]) == 0:
+                continue
+            a, b = rankdata(each[:, there], axis=1), rankdata(x[there])
+            a, b = a - a.mean(axis=1, keepdims=True), b - b.mean()
+            rho = a @ b / np.sqrt((a**2).sum(axis=1) * (b**2).sum())
+            low, middle, high = np.quantile(rho, [0.05, 0.5, 0.95])
+            found = {"parameter": effect, "covariate": name, "rank_correlation": middle, "q5": low, "q95": high}
+            rows.append(found | {"num_subjects": int(there.sum())})
+    columns = ["parameter", "covariate", "rank_correlation", "q5", "q95", "num_subjects"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def shrinkage(tree: xr.DataTree) -> pd.Series:

@@ -176,8 +176,11 @@ def of_subjects(
     """Write what is known of every subject, as a member of the cohort and left out of it; returns it in words."""
     from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, gain, leave_one_out
     from cytostorm.inference.prediction.npde import prediction_errors
+    from cytostorm.inference.summary import related
 
     ci.individuals(tree).to_csv(folder / "individuals.csv", index=False)
+    if len(found := related(tree)):
+        found.to_csv(folder / "related.csv", index=False)
     prediction_errors(tree, problem.data).to_csv(folder / "npde.csv", index=False)
     left = leave_one_out(problem, {n: x.reshape(-1, *x.shape[2:]) for n, x in draws.values.items()}, key)
     inside = coverage(problem, left)

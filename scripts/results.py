@@ -35,6 +35,7 @@ def written(run: Path, page: Path) -> str:
         judged(manifest),
         estimates(table, shrinkage(tree)),
         traded(tree, table),
+        known(run),
         prediction(run),
         pictures(run, page),
     ]
@@ -85,6 +86,23 @@ def traded(tree: xr.DataTree, table: pd.DataFrame) -> str:
     return (
         f"Medians that trade most against each other (correlation of their logarithms): {', '.join(words)}.\n\n"
         f"Of {len(known)} correlations between subjects {len(sure)} have a 90 % interval without zero: {', '.join(told)}."
+    )
+
+
+def known(run: Path) -> str:
+    """How what differs between subjects goes with what is known of them, the clearest first."""
+    if not (run / "related.csv").exists():
+        return "Nothing is known of the subjects that could go with what differs between them."
+    table = pd.read_csv(run / "related.csv")
+    table = table.reindex(table["rank_correlation"].abs().sort_values(ascending=False).index)
+    sure = table[(table["q5"] > 0) | (table["q95"] < 0)]
+    told = [
+        f"{x['parameter']} and {x['covariate']} {x['rank_correlation']:.2f} ({x['q5']:.2f} to {x['q95']:.2f})"
+        for _, x in pd.concat([sure.head(8), table[table["parameter"] == "k_fb"]]).drop_duplicates().iterrows()
+    ]
+    return (
+        f"Rank correlations over subjects with what is known of them, 90 % interval; {len(sure)} of {len(table)} without"
+        f" zero, not corrected for their number; those of the feedback gain in any case: {', '.join(told)}."
     )
 
 
