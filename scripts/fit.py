@@ -66,7 +66,7 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
     seconds["to_table"] = time.perf_counter() - clock
     show(table)
     if isinstance(problem, ci.Population):
-        for line in of_subjects(problem, draws, tree, key_predict, folder, against):
+        for line in of_subjects(problem, draws, tree, key_predict, folder, against, sampler if cfg.refit else None):
             console.print(line, highlight=False)
     for line in lesson(table):
         console.print(line, highlight=False)
@@ -171,24 +171,39 @@ def arms_of(cfg: DictConfig, model: DictConfig | None = None) -> dict[str, ci.Ar
 
 
 def of_subjects(
-    problem: ci.Population, draws: ci.Draws, tree: Any, key: Any, folder: Path, against: dict[str, ci.Arm] | None
+    problem: ci.Population,
+    draws: ci.Draws,
+    tree: Any,
+    key: Any,
+    folder: Path,
+    against: dict[str, ci.Arm] | None,
+    sampler: ci.Sampler | None,
 ) -> list[str]:
-    """Write what is known of every subject, as a member of the cohort and left out of it; returns it in words."""
+    """Write what is known of every subject, as a member of the cohort and left out of it; returns it in words.
+
+    With a sampler, subjects whom weights cannot leave out are left out by a fit of the others.
+    """
     from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, gain, leave_one_out
     from cytostorm.inference.prediction.npde import prediction_errors
+    from cytostorm.inference.prediction.refit import refitted
     from cytostorm.inference.summary import related
 
     ci.individuals(tree).to_csv(folder / "individuals.csv", index=False)
     if len(found := related(tree)):
         found.to_csv(folder / "related.csv", index=False)
     prediction_errors(tree, problem.data).to_csv(folder / "npde.csv", index=False)
-    left = leave_one_out(problem, {n: x.reshape(-1, *x.shape[2:]) for n, x in draws.values.items()}, key)
+    values = {n: x.reshape(-1, *x.shape[2:]) for n, x in draws.values.items()}
+    left, lines = leave_one_out(problem, values, key), []
+    if sampler is not None:
+        left, agreement = refitted(problem, sampler, values, left, key)
+        told = ", ".join(f"{label} (R-hat {x:.3f})" for label, x in agreement.items()) or "none"
+        lines.append(f"left out by fits of the others: {told}")
     inside = coverage(problem, left)
     each = by_subject(problem, left, curves_of(against, problem) if against else None)
     inside.to_csv(folder / "coverage.csv", index=False)
     each.to_csv(folder / "left_out.csv", index=False)
     bad = np.count_nonzero(each["pareto_k"].to_numpy() > PARETO_K)
-    lines = [
+    lines += [
         f"subjects left out: expected log predictive density {each['elpd'].sum():.1f}, Pareto k above {PARETO_K} in {bad} of"
         f" {len(each)}; {inside['inside'].mean():.1%} of readings inside their 90 % interval"
     ]

@@ -37,6 +37,7 @@ from cytostorm.inference.observations import joined
 from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, given_curve, leave_one_out, mean_curve
 from cytostorm.inference.prediction.npde import prediction_errors
 from cytostorm.inference.samplers.metric import covariance, information
+from cytostorm.inference.summary import related
 from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion
 
 KEY = jax.random.PRNGKey(3)
@@ -394,6 +395,30 @@ def test_the_table_of_a_population_has_the_spread_of_each_effect(cohort_run):
     table = pd.read_csv(cohort_run / "summary.csv", index_col="parameter")
     assert {"k_l", "omega[k_l]", "omega[u0]", "correlation[u0~k_l]", "sigma"} <= set(table.index)
     assert set(pd.read_csv(cohort_run / "individuals.csv")["subject"]) == {"S0", "S1", "S2"}
+
+
+def test_ranks_of_subjects_go_with_what_is_known_of_them():
+    """Five subjects whose level follows one covariate exactly, another against it, and a third that few have."""
+    people = tuple(
+        person(
+            f"S{i}",
+            [0.0, 1.0],
+            [1.0, 1.0],
+            covariates={"up": i, "down": -i * i, "same": 1.0} | ({"few": i} if i < 3 else {}),
+        )
+        for i in range(5)
+    )
+    problem = Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, Variability({"w": SPREAD}), KnownNoise())
+    rng = np.random.default_rng(0)
+    draws = NUTS(num_warmup=2, num_draws=2, num_chains=1, start=Starting("median", 4)).sample(problem, KEY)
+    tree = assemble(problem, draws, KEY)
+    level = np.arange(5.0) + 1 + 0.1 * rng.random((1, 2, 5))
+    tree["posterior"]["subject_w"] = (("chain", "draw", "subject"), level)
+    found = related(tree).set_index("covariate")
+    assert set(found.index) == {"up", "down"}
+    assert found.loc["up", ["rank_correlation", "q5", "q95"]].tolist() == pytest.approx([1, 1, 1])
+    assert found.loc["down", "rank_correlation"] == pytest.approx(-1)
+    assert found.loc["up", "num_subjects"] == 5
 
 
 def test_a_page_takes_up_the_results_of_a_population(cohort_run, tmp_path):

@@ -98,7 +98,9 @@ ORDER = {
         *("settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc", "weights"),
         *("approximation", "pathfinder", "mixture", "independence"),
     ],
-    "inference/prediction": ["importance", "leave_out", "redraw", "forecast", "forecast_tree", "npde", "forecast_figure"],
+    "inference/prediction": [
+        *("importance", "leave_out", "refit", "redraw", "forecast", "forecast_tree", "npde", "forecast_figure"),
+    ],
 }
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
