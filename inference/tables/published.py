@@ -49,12 +49,14 @@ def published_cohort(
     keep_suspect: bool = True,
     unless: Sequence[str] = (),
     derived: Mapping[str, Mapping[str, float]] | None = None,
+    floor: Mapping[str, float] | None = None,
 ) -> Cohort:
     """The subjects of a data set of the catalogue: the readings of `published`, by subject.
 
     Subjects in whom any of the covariates `unless` is not zero are left out, and counted in the log: those known to have
     had a drug, but not when. `derived` adds covariates, each a number times one that is known, such as an amount that
-    everyone who was treated has had: `{a_tcz: {tocilizumab_ever: 8.0}}`.
+    everyone who was treated has had: `{a_tcz: {tocilizumab_ever: 8.0}}`. Readings below the `floor` of their analyte [its unit]
+    are censored at it, and counted in the log.
 
     The arm of each is `name`; its study is that of the table, and its covariates are what the data set knows of its
     patients. No doses are given: amounts belong to the scenario. With a negative `from_h` a subject that was read before
@@ -65,7 +67,7 @@ def published_cohort(
     known = _covariates(entry)
 
     def subject(label: str, rows: pd.DataFrame) -> Subject:
-        data = observations(rows)
+        data = observations(rows).floored(floor or {})
         study, start = str(frame.at[rows.index[0], "study"]), min(0.0, float(data.time[0]))
         mine = known.get(label, {})
         more = {name: factor * mine[x] for name, of in (derived or {}).items() for x, factor in of.items() if x in mine}
@@ -78,6 +80,10 @@ def published_cohort(
         if not any(x in mine for mine in known.values()):
             have = ", ".join(dict.fromkeys(x for mine in known.values() for x in mine)) or "none"
             raise ValueError(f"{name}: no covariate `{x}` to {purpose}; it has: {have}")
+    if unknown := [x for x in floor or {} if x not in set(frame["analyte"])]:
+        raise ValueError(
+            f"{name}: no analyte `{unknown[0]}` to give a floor; it has: {', '.join(frame['analyte'].unique())}"
+        )
     kept = tuple(person for person in every if not any(person.covariates.get(x) for x in unless))
     if len(kept) < len(every):
         out = len(every) - len(kept)
