@@ -1,5 +1,6 @@
 """The readings of published data sets: their tables brought to the tidy format, as one patient or as a cohort."""
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,8 +56,8 @@ def published_cohort(
 
     Subjects in whom any of the covariates `unless` is not zero are left out, and counted in the log: those known to have
     had a drug, but not when. `derived` adds covariates, each a number times one that is known, such as an amount that
-    everyone who was treated has had: `{a_tcz: {tocilizumab_ever: 8.0}}`. Readings below the `floor` of their analyte [its unit]
-    are censored at it, and counted in the log.
+    everyone who was treated has had: `{a_tcz: {tocilizumab_ever: 8.0}}`. Readings below the `floor` of their analyte
+    [its unit] are censored at it, and counted in the log.
 
     The arm of each is `name`; its study is that of the table, and its covariates are what the data set knows of its
     patients. No doses are given: amounts belong to the scenario. With a negative `from_h` a subject that was read before
@@ -67,7 +68,7 @@ def published_cohort(
     known = _covariates(entry)
 
     def subject(label: str, rows: pd.DataFrame) -> Subject:
-        data = observations(rows).floored(floor or {})
+        data = observations(rows)
         study, start = str(frame.at[rows.index[0], "study"]), min(0.0, float(data.time[0]))
         mine = known.get(label, {})
         more = {name: factor * mine[x] for name, of in (derived or {}).items() for x, factor in of.items() if x in mine}
@@ -81,14 +82,20 @@ def published_cohort(
             have = ", ".join(dict.fromkeys(x for mine in known.values() for x in mine)) or "none"
             raise ValueError(f"{name}: no covariate `{x}` to {purpose}; it has: {have}")
     if unknown := [x for x in floor or {} if x not in set(frame["analyte"])]:
-        raise ValueError(
-            f"{name}: no analyte `{unknown[0]}` to give a floor; it has: {', '.join(frame['analyte'].unique())}"
-        )
+        have = ", ".join(frame["analyte"].unique())
+        raise ValueError(f"{name}: no analyte `{unknown[0]}` to give a floor; it has: {have}")
     kept = tuple(person for person in every if not any(person.covariates.get(x) for x in unless))
     if len(kept) < len(every):
         out = len(every) - len(kept)
         logger.warning("%s: %d of %d subjects left out, for %s", name, out, len(every), ", ".join(unless))
-    return Cohort(kept)
+    if not floor:
+        return Cohort(kept)
+    raised = tuple(dataclasses.replace(person, data=person.data.floored(floor)) for person in kept)
+    number = sum(np.count_nonzero(a.data.value != b.data.value) for a, b in zip(kept, raised, strict=True))
+    logger.warning(
+        "%s: %d readings censored at a floor: %s", name, number, ", ".join(f"{a} {x:g}" for a, x in floor.items())
+    )
+    return Cohort(raised)
 
 
 def table(entry: Entry) -> tuple[pd.DataFrame, Path]:
