@@ -16,7 +16,7 @@ from cytostorm.inference.tables import catalogue
 from cytostorm.inference.tables.catalogue import Entry, File, entries, entry
 from cytostorm.inference.tables.converters import ANALYTES, COLUMNS, CONVERTERS, SHIFTED, bolus, convert
 from cytostorm.scripts.compose import composed
-from cytostorm.scripts.fit import prepare
+from cytostorm.scripts.problem import prepare
 
 TABLES = {"endotoxemia_bolus": "endotoxemia_bolus_individual.csv", "endotoxemia_infusion": "endotoxemia_infusion_mean.csv"}
 HEADER = ",".join(COLUMNS) + "\n"

@@ -14,7 +14,7 @@ from conftest import ROOT
 
 from cytostorm.scripts.cli import JOBS
 from cytostorm.scripts.compose import build, check, composed
-from cytostorm.scripts.fit import prepare
+from cytostorm.scripts.problem import prepare
 
 CONFIGS = ROOT / "configs"
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "__pycache__")
