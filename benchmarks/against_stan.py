@@ -30,7 +30,8 @@ OURS = ("nuts", "independence")
 METRICS = ("diagonal", "diagonal, along the axes of our posterior's covariance, given")
 POINTS, SEED = 16, 1
 # How far log densities may lie from one constant, and gradients, relative. Where readings are many standard deviations
-# off, so many times do errors of predictions count in a log density h: about sqrt(2 |h|) times; from `FAR` on this is allowed for.
+# off, so many times do errors of predictions count in a log density h: about sqrt(2 |h|) times; this is allowed for
+# from `FAR` on.
 CONSTANT, GRADIENT, FAR = 0.025, 1e-3, 1000.0
 
 
