@@ -25,7 +25,7 @@ from cytostorm.inference.figures import BLUE, GREY, styled
 from cytostorm.inference.keys import branches, root
 from cytostorm.scripts import device
 from cytostorm.scripts.compose import composed
-from cytostorm.scripts.fit import prepare
+from cytostorm.scripts.problem import prepare
 
 COHORTS, SIZES, ROUNDS, LEVEL = 20, (5, 20, 80), 15, 0.9
 FIGURE = Path(__file__).resolve().parents[1] / "docs" / "cohorts.png"

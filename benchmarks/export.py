@@ -15,7 +15,7 @@ from cytostorm.models.quantity import values
 from cytostorm.models.segments import just_after
 from cytostorm.scripts import device
 from cytostorm.scripts.compose import composed
-from cytostorm.scripts.fit import prepare
+from cytostorm.scripts.problem import prepare
 
 # Name, and what `cytostorm fit` is told.
 PROBLEMS = {"minimal": [], "network": ["experiment=network_cart"], "hierarchical": hierarchical.OVERRIDES}

@@ -23,7 +23,7 @@ def measure() -> float:
 
     from cytostorm.models import Solver, plan, solve
     from cytostorm.scripts.compose import composed
-    from cytostorm.scripts.fit import world
+    from cytostorm.scripts.problem import world
 
     model, story, _ = world(composed("fit", ["experiment=network_cart"]))
     prepared, solver = plan(model, story, np.linspace(0.0, 504.0, 43)), Solver("tsit5")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -77,6 +77,13 @@ class Observations(eqx.Module):
         named = {name: tuple(np.array(getattr(self, name))[which].tolist()) for name in ("subject", "analyte")}
         numbers = {name: getattr(self, name)[which] for name in ("time", "value", "cens", "limit", "n", "spread")}
         return Observations(**named, **numbers, bound=None if self.bound is None else self.bound[which])
+
+    def floored(self, floor: Mapping[str, float]) -> "Observations":
+        """The same readings, those of single subjects below the floor of their analyte [its unit] censored at it."""
+        low = np.array([floor.get(analyte, 0.0) for analyte in self.analyte])
+        below = self.individual & (self.cens <= 0) & (self.value < low)
+        pick = lambda new, old: np.where(below, new, old)  # noqa: E731
+        return dataclasses.replace(self, value=pick(low, self.value), limit=pick(low, self.limit), cens=pick(-1, self.cens))
 
     def counted(self, log_density: Float[Array, " obs"]) -> Float[Array, " obs"]:
         """The log-densities of the readings, without those of rows that do not count."""

@@ -20,7 +20,7 @@ from cytostorm.models import Solver
 
 from . import device
 from .compose import blame
-from .fit import prepare
+from .problem import prepare
 from .run import begin, console, end, progress
 
 REFERENCE = Solver("dopri8", rtol=1e-11, atol=1e-13, max_steps=100_000)

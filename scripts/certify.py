@@ -15,7 +15,7 @@ import cytostorm.inference as ci
 from . import device
 from .benchmark import REFERENCE
 from .compose import BadConfig
-from .fit import prepare
+from .problem import prepare
 from .run import begin, console, end, progress
 
 STEP = 1e-4  # of central differences, in the logarithm of a parameter

@@ -1,6 +1,5 @@
 """cytostorm fit: readings in, posterior out."""
 
-import copy
 import importlib
 import json
 import signal
@@ -22,11 +21,10 @@ import cytostorm.inference as ci
 from cytostorm.inference.keys import branches, root
 from cytostorm.inference.summary import lesson, plain, recovery
 from cytostorm.inference.verdict import PARETO_K
-from cytostorm.models import Scenario, derivations, stage
 
 from . import device
 from .compilation import Compilation, listening
-from .compose import BadConfig, blame, build
+from .problem import arms_of, lanes, prepare
 from .run import begin, console, end, progress, sha256
 
 
@@ -66,7 +64,7 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
     seconds["to_table"] = time.perf_counter() - clock
     show(table)
     if isinstance(problem, ci.Population):
-        for line in of_subjects(problem, draws, tree, key_predict, folder, against):
+        for line in of_subjects(problem, draws, tree, key_predict, folder, against, sampler if cfg.refit else None):
             console.print(line, highlight=False)
     for line in lesson(table):
         console.print(line, highlight=False)
@@ -130,65 +128,40 @@ def _until_terminated(blocks: ci.Blocks) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def prepare(cfg: DictConfig) -> tuple[Any, ci.Sampler, dict[str, float]]:
-    """The problem, the sampler and the truth (empty unless the data are synthetic) of a configuration."""
-    data, priors, variability = build(cfg.data), build(cfg.prior), build(cfg.variability)
-    truth: dict[str, float] = {}
-    if variability:
-        return population(cfg, data, priors, variability), build(cfg.sampler), truth
-    model, story, solver = world(cfg)
-    with blame():
-        if isinstance(data, ci.Synthetic):
-            truth = data.truth_of(model)
-            data = data.draw(model, story, solver)
-        elif isinstance(data, ci.Cohort):
-            data, story = alone(data, story)
-        problem = ci.Problem(model, story, data, priors, build(cfg.noise), solver)
-    shown = [*problem.sampled, *derivations(problem.model)]
-    return problem, build(cfg.sampler), {name: value for name, value in truth.items() if name in shown}
-
-
-def population(cfg: DictConfig, data: Any, priors: ci.Priors, variability: ci.Variability) -> ci.Population:
-    """The population of a configuration: its arms, or one for all of its trigger and treatment."""
-    arms = arms_of(cfg)
-    with blame():
-        if not isinstance(data, ci.Cohort):
-            raise ValueError(
-                "`variability` needs the readings of several subjects; use data=cohort, data=nonmem or data=published_cohort"
-            )
-        return ci.Population(arms, data, priors, variability, build(cfg.noise), build(cfg.solver))
-
-
-def arms_of(cfg: DictConfig, model: DictConfig | None = None) -> dict[str, ci.Arm]:
-    """The arms of a configuration, of its model or of another."""
-    arms = {}
-    for name, arm in (cfg.arms or {"*": cfg}).items():
-        one = copy.deepcopy(cfg)
-        one.trigger, one.treatment = arm.trigger, arm.treatment  # the model may take its stimulus from the trigger
-        one.model = one.model if model is None else model
-        arms[str(name)] = ci.Arm(*world(one)[:2])
-    return arms
-
-
 def of_subjects(
-    problem: ci.Population, draws: ci.Draws, tree: Any, key: Any, folder: Path, against: dict[str, ci.Arm] | None
+    problem: ci.Population,
+    draws: ci.Draws,
+    tree: Any,
+    key: Any,
+    folder: Path,
+    against: dict[str, ci.Arm] | None,
+    sampler: ci.Sampler | None,
 ) -> list[str]:
-    """Write what is known of every subject, as a member of the cohort and left out of it; returns it in words."""
+    """Write what is known of every subject, as a member of the cohort and left out of it; returns it in words.
+
+    With a sampler, subjects whom weights cannot leave out are left out by a fit of the others.
+    """
     from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, gain, leave_one_out
     from cytostorm.inference.prediction.npde import prediction_errors
+    from cytostorm.inference.prediction.refit import refitted
     from cytostorm.inference.summary import related
 
     ci.individuals(tree).to_csv(folder / "individuals.csv", index=False)
     if len(found := related(tree)):
         found.to_csv(folder / "related.csv", index=False)
     prediction_errors(tree, problem.data).to_csv(folder / "npde.csv", index=False)
-    left = leave_one_out(problem, {n: x.reshape(-1, *x.shape[2:]) for n, x in draws.values.items()}, key)
+    values = {n: x.reshape(-1, *x.shape[2:]) for n, x in draws.values.items()}
+    left, lines = leave_one_out(problem, values, key), []
+    if sampler is not None:
+        left, agreement = refitted(problem, sampler, values, left, key)
+        told = ", ".join(f"{label} (R-hat {x:.3f})" for label, x in agreement.items()) or "none"
+        lines.append(f"left out by fits of the others: {told}")
     inside = coverage(problem, left)
     each = by_subject(problem, left, curves_of(against, problem) if against else None)
     inside.to_csv(folder / "coverage.csv", index=False)
     each.to_csv(folder / "left_out.csv", index=False)
     bad = np.count_nonzero(each["pareto_k"].to_numpy() > PARETO_K)
-    lines = [
+    lines += [
         f"subjects left out: expected log predictive density {each['elpd'].sum():.1f}, Pareto k above {PARETO_K} in {bad} of"
         f" {len(each)}; {inside['inside'].mean():.1%} of readings inside their 90 % interval"
     ]
@@ -211,48 +184,6 @@ def about(problem: ci.Problem | ci.Population) -> str:
         return f"{type(problem.model).__name__} model"
     kinds = ", ".join(dict.fromkeys(type(arm.model).__name__ for arm in problem.arms.values()))
     return f"{len(problem.cohort)} subjects, {kinds} model"
-
-
-def alone(cohort: ci.Cohort, story: Scenario) -> tuple[ci.Observations, Scenario]:
-    """The readings of the only subject of a cohort, and the scenario with its doses.
-
-    Raises `ValueError` for more than one subject, and for one whose story does not fit that of the trigger.
-    """
-    if len(cohort) > 1:
-        label = cohort.labels[0]
-        raise ValueError(
-            f"the table has {len(cohort)} subjects; fit one with `data.subjects=[{label}]`, or say how they differ with"
-            " `variability=`"
-        )
-    (subject,) = cohort
-    if not len(subject.data):
-        raise ValueError(f"subject {subject.label!r} has doses and no readings; choose another with `data.subjects`")
-    if subject.start > story.start or (subject.start < story.start and story.initial):
-        raise ValueError(
-            f"subject {subject.label!r} starts at {subject.start:g} h, the trigger at {story.start:g} h; count its time from"
-            " the trigger, without a reset after it, and without doses or readings before it"
-        )
-    return subject.data, subject.under(story)
-
-
-def lanes(cfg: DictConfig) -> int:
-    """How many trajectories can be solved side by side: chains or particles, times subjects, times tangents."""
-    data = build(cfg.data)
-    if isinstance(data, ci.Synthetic):
-        subjects = data.num_subjects
-    else:
-        subjects = len(data) if isinstance(data, ci.Cohort) else len(set(data.subject))
-    chains = next((cfg.sampler[key] for key in ("num_particles", "num_chains") if key in cfg.sampler), 1)
-    return chains * subjects * len(build(cfg.prior))
-
-
-def world(cfg: DictConfig) -> tuple:
-    """The model, the scenario and the solver of a configuration."""
-    if "stimulus" in cfg.model and cfg.model.stimulus is None:
-        raise BadConfig("the trigger has no stimulus, which this model needs; use model=network")
-    with blame():
-        model, story = stage(build(cfg.model), build(cfg.trigger), build(cfg.treatment))
-    return model, story, build(cfg.solver)
 
 
 def remarks(draws: ci.Draws) -> list[str]:

@@ -28,7 +28,7 @@ def measure(platform: str, name: str, widths: list[int], chains: int) -> dict:
 
     from . import device
     from .compose import composed
-    from .fit import prepare
+    from .problem import prepare
 
     found = device.start(platform)
     problem, _, _ = prepare(composed("fit", PROBLEMS[name]))

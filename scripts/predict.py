@@ -20,7 +20,7 @@ from cytostorm.models import no_doses, quantities
 
 from . import device
 from .compose import BadConfig, blame, build
-from .fit import prepare, world
+from .problem import prepare, world
 from .run import begin, console, end, sha256
 
 

@@ -17,7 +17,7 @@ from cytostorm.models.readout import HEALTHY_IL6, SEVERE_IL6, UNITS, readouts
 
 from . import device
 from .compose import BadConfig, blame, build
-from .fit import world
+from .problem import world
 from .run import begin, console, end, sha256
 
 

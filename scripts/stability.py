@@ -13,7 +13,7 @@ from cytostorm.models.stability import Surroundings, branch, critical_gain
 
 from . import device
 from .compose import BadConfig
-from .fit import world
+from .problem import world
 from .run import begin, console, end
 
 # Each condition: parameters times a factor, and what is frozen around the fast subsystem.

@@ -5,7 +5,7 @@ import pytest
 
 from cytostorm.scripts.cli import run
 from cytostorm.scripts.compose import BadConfig, composed
-from cytostorm.scripts.fit import prepare
+from cytostorm.scripts.problem import prepare
 
 RECORDS = """\
 ID,TIME,EVID,CMT,AMT,RATE,II,ADDL,SS,DV,DVID,MDV,CENS,LIMIT,WT,NOTE

@@ -8,7 +8,7 @@ import pytest
 from cytostorm.models import platform
 from cytostorm.scripts import device
 from cytostorm.scripts.compose import composed
-from cytostorm.scripts.fit import lanes
+from cytostorm.scripts.problem import lanes
 
 CPU = SimpleNamespace(platform="cpu", device_kind="cpu", id=0)
 GPU = SimpleNamespace(platform="gpu", device_kind="NVIDIA H100", id=0)

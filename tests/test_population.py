@@ -36,7 +36,9 @@ from cytostorm.inference import (
 from cytostorm.inference.observations import joined
 from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, given_curve, leave_one_out, mean_curve
 from cytostorm.inference.prediction.npde import prediction_errors
+from cytostorm.inference.prediction.refit import refitted
 from cytostorm.inference.samplers.metric import covariance, information
+from cytostorm.inference.summary import related
 from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion
 
 KEY = jax.random.PRNGKey(3)
@@ -259,6 +261,24 @@ def test_the_likelihood_of_a_left_out_subject_is_its_integral(problem, draws):
     assert 0.7 < coverage(problem, left)["inside"].mean() <= 1
 
 
+def test_a_fit_of_the_others_leaves_a_subject_out(problem, draws):
+    """By the closed form of a new subject given four: only the one whose weights cannot is refitted."""
+    values = {name: x.reshape(-1, *x.shape[2:]) for name, x in draws.values.items()}
+    left = leave_one_out(problem, values, KEY)
+    left = dataclasses.replace(left, pareto_k=np.array([0.1, 0.1, 0.1, 0.1, 0.9]))
+    found, agreement = refitted(problem, FEW, values, left, KEY)
+    assert list(agreement) == ["S4"]
+    assert agreement["S4"] < 1.05
+    each, log_y = OMEGA**2 + SIGMA**2 / 4, np.log(VALUES)
+    precision = 1 / WIDE["w"].log_sd ** 2 + 4 / each
+    covariance = (OMEGA**2 + 1 / precision) * np.ones((4, 4)) + SIGMA**2 * np.eye(4)
+    middle = log_y[:4].mean(axis=1).sum() / each / precision
+    exact = stats.multivariate_normal(np.full(4, middle), covariance).logpdf(log_y[4]) - log_y[4].sum()
+    assert found.elpd[4] == pytest.approx(exact, abs=0.15)
+    assert found.pareto_k[4] == 0
+    np.testing.assert_array_equal(found.elpd[:4], left.elpd[:4])
+
+
 def test_the_tree_of_a_population_is_labelled(problem, tree):
     posterior = tree["posterior"].to_dataset()
     assert posterior["omega"].dims == ("chain", "draw", "effect")
@@ -394,6 +414,23 @@ def test_the_table_of_a_population_has_the_spread_of_each_effect(cohort_run):
     table = pd.read_csv(cohort_run / "summary.csv", index_col="parameter")
     assert {"k_l", "omega[k_l]", "omega[u0]", "correlation[u0~k_l]", "sigma"} <= set(table.index)
     assert set(pd.read_csv(cohort_run / "individuals.csv")["subject"]) == {"S0", "S1", "S2"}
+
+
+def test_ranks_of_subjects_go_with_what_is_known_of_them():
+    """Five subjects whose level follows one covariate exactly, another against it, and a third that few have."""
+    known = [{"up": i, "down": -i * i, "same": 1.0} | ({"few": i} if i < 3 else {}) for i in range(5)]
+    people = tuple(person(f"S{i}", [0.0, 1.0], [1.0, 1.0], covariates=x) for i, x in enumerate(known))
+    problem = Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, Variability({"w": SPREAD}), KnownNoise())
+    rng = np.random.default_rng(0)
+    draws = NUTS(num_warmup=2, num_draws=2, num_chains=1, start=Starting("median", 4)).sample(problem, KEY)
+    tree = assemble(problem, draws, KEY)
+    level = np.arange(5.0) + 1 + 0.1 * rng.random((1, 2, 5))
+    tree["posterior"]["subject_w"] = (("chain", "draw", "subject"), level)
+    found = related(tree).set_index("covariate")
+    assert set(found.index) == {"up", "down"}
+    assert found.loc["up", ["rank_correlation", "q5", "q95"]].tolist() == pytest.approx([1, 1, 1])
+    assert found.loc["down", "rank_correlation"] == pytest.approx(-1)
+    assert found.loc["up", "num_subjects"] == 5
 
 
 def test_a_page_takes_up_the_results_of_a_population(cohort_run, tmp_path):

@@ -34,8 +34,8 @@ from cytostorm.inference.prediction.redraw import posterior_draws
 from cytostorm.models import Minimal, Scenario, bolus, replace, simulate
 from cytostorm.scripts.cli import run
 from cytostorm.scripts.compose import composed
-from cytostorm.scripts.fit import prepare, world
 from cytostorm.scripts.predict import arms_of, changed
+from cytostorm.scripts.problem import prepare, world
 
 KEY = jax.random.PRNGKey(7)
 OMEGA, SIGMA, NUM = 0.6, 0.5, 400

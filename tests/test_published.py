@@ -16,7 +16,7 @@ from cytostorm.inference.tables import catalogue
 from cytostorm.inference.tables.catalogue import Entry, File, entries, entry
 from cytostorm.inference.tables.converters import ANALYTES, COLUMNS, CONVERTERS, SHIFTED, bolus, convert
 from cytostorm.scripts.compose import composed
-from cytostorm.scripts.fit import prepare
+from cytostorm.scripts.problem import prepare
 
 TABLES = {"endotoxemia_bolus": "endotoxemia_bolus_individual.csv", "endotoxemia_infusion": "endotoxemia_infusion_mean.csv"}
 HEADER = ",".join(COLUMNS) + "\n"
@@ -239,6 +239,18 @@ def test_a_covariate_is_derived_from_what_is_known(toy):
         ValueError, match="toy: no covariate `tocilizumab_ever` to derive from; it has: crs_grade, crs_onset_day"
     ):
         published_cohort("toy", derived={"a_tcz": {"tocilizumab_ever": 8.0}})
+
+
+def test_readings_below_a_floor_are_censored_at_it(toy):
+    plain, floored = (published_cohort("toy", floor=floor) for floor in (None, {"il6": 5.0}))
+    for one, other in zip(plain, floored, strict=True):
+        below = (np.array(one.data.analyte) == "il6") & (one.data.value < 5) & (one.data.cens <= 0)
+        np.testing.assert_array_equal(other.data.cens, np.where(below, -1, one.data.cens))
+        np.testing.assert_array_equal(other.data.value, np.where(below, 5, one.data.value))
+        np.testing.assert_array_equal(other.data.limit, np.where(below, 5, one.data.limit))
+    assert any((subject.data.cens == -1).any() for subject in floored)
+    with pytest.raises(ValueError, match="toy: no analyte `crp` to give a floor; it has: il6, cart"):
+        published_cohort("toy", floor={"crp": 1.0})
 
 
 def test_a_cohort_may_start_before_the_event(toy):

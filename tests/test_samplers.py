@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from catalogue import readings
+from catalogue import KnownNoise, Level, person, readings
 from picks import some
 from posteriors import VALUES, WIDE, closed_form, continued
 from scipy import stats
@@ -17,17 +17,22 @@ from cytostorm.inference import (
     NUTS,
     SMC,
     SVI,
+    Arm,
     Blocks,
     ChEES,
+    Cohort,
     Density,
     Independence,
     Laplace,
     LogNormal,
     Pathfinder,
+    Population,
     Prior,
     Priors,
     Problem,
     Starting,
+    Stuck,
+    Variability,
     infer,
     load,
 )
@@ -211,6 +216,14 @@ def test_a_key_and_a_problem_are_enough(conjugate):
     tree = infer(KEY, conjugate, SAMPLERS["laplace"])
     assert {"posterior", "prior", "log_likelihood", "posterior_predictive", "predictions", "starts"} <= set(tree.children)
     assert tree["sample_stats"].attrs["pareto_k"] < 0.7
+
+
+def test_a_posterior_of_many_parameters_is_refused_at_once():
+    people = tuple(person(f"S{i}", [0.0], [1.0]) for i in range(40))
+    arms = {"*": Arm(Level(), Scenario())}
+    problem = Population(arms, Cohort(people), Priors(w={"median": 1.0, "fold": 3}), Variability({"w": {}}), KnownNoise())
+    with pytest.raises(Stuck, match="a posterior of 42 parameters is too large for a mixture; use sampler=nuts"):
+        Independence().sample(problem, KEY)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from conftest import ROOT
 
 from cytostorm.scripts.cli import JOBS
 from cytostorm.scripts.compose import build, check, composed
-from cytostorm.scripts.fit import prepare
+from cytostorm.scripts.problem import prepare
 
 CONFIGS = ROOT / "configs"
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "__pycache__")
@@ -98,7 +98,9 @@ ORDER = {
         *("settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc", "weights"),
         *("approximation", "pathfinder", "mixture", "independence"),
     ],
-    "inference/prediction": ["importance", "leave_out", "redraw", "forecast", "forecast_tree", "npde", "forecast_figure"],
+    "inference/prediction": [
+        *("importance", "leave_out", "refit", "redraw", "forecast", "forecast_tree", "npde", "forecast_figure"),
+    ],
 }
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}

@@ -53,16 +53,26 @@ def leave_one_out(problem: Population, values: dict[str, np.ndarray], key: PRNGK
     index = thinned(total, NUM_DRAWS)
     theta = np.asarray(individuals_of(problem, values))
     middle, wide = given(problem, values, theta[:, :, places(problem)])
-    run = jitted(_one, problem)
-    parts = [
-        jax.device_get(run({n: jnp.asarray(x[i]) for n, x in values.items()}, k, middle[i], wide))
-        for i, k in zip(index, jax.random.split(key, len(index)), strict=True)
-    ]
-    likelihood, replicates = (np.stack(x) for x in zip(*parts, strict=True))
-    likelihood = possible(likelihood)
+    likelihood, replicates = under(problem, {n: x[index] for n, x in values.items()}, key, middle[index], wide)
     weights, shape = smoothed(-likelihood)
     elpd = np.asarray(logsumexp(weights + likelihood, axis=0)) - np.asarray(logsumexp(weights, axis=0))
     return LeftOut(likelihood, np.exp(weights - weights.max(axis=0)), shape, elpd, replicates)
+
+
+def under(
+    problem: Population, values: dict[str, np.ndarray], key: PRNGKeyArray, middle: np.ndarray, wide: np.ndarray
+) -> tuple[Float[np.ndarray, "draw subject"], Float[np.ndarray, "draw point obs"]]:
+    """The log-likelihood of every subject under each draw of the population, and readings of new subjects.
+
+    `middle` (a leading draw axis) and `wide` are where points of each subject are drawn besides the population's.
+    """
+    run = jitted(_one, problem)
+    parts = [
+        jax.device_get(run({n: jnp.asarray(x[i]) for n, x in values.items()}, k, middle[i], wide))
+        for i, k in enumerate(jax.random.split(key, len(middle)))
+    ]
+    likelihood, replicates = (np.stack(x) for x in zip(*parts, strict=True))
+    return possible(likelihood), replicates
 
 
 def given(

@@ -28,6 +28,7 @@ from .settings import at_least_one, share
 from .starts import Stuck, without_climbs
 from .weights import smoothed
 
+LARGEST = 40  # parameters
 KEPT = 4  # rounds that a mixture is fitted to while the likelihood is raised
 WORTH = 3  # proposals for every draw, in effective ones
 MOST = 50  # proposals for every draw
@@ -80,6 +81,8 @@ class Independence(eqx.Module):
         clock = time.perf_counter()
         blocks = blocks or Blocks()
         density = Density(problem, self.num_chains)
+        if density.sites.size > LARGEST:
+            raise Stuck(f"a posterior of {density.sites.size} parameters is too large for a mixture; use sampler=nuts")
         key_learn, key_start, key_walk = branches(key, 3)
         mixture, known, weight, learnt = self._learn(density, key_learn, blocks, report)
         starting = time.perf_counter() - clock

@@ -1,5 +1,6 @@
 """The readings of published data sets: their tables brought to the tidy format, as one patient or as a cohort."""
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,12 +50,14 @@ def published_cohort(
     keep_suspect: bool = True,
     unless: Sequence[str] = (),
     derived: Mapping[str, Mapping[str, float]] | None = None,
+    floor: Mapping[str, float] | None = None,
 ) -> Cohort:
     """The subjects of a data set of the catalogue: the readings of `published`, by subject.
 
     Subjects in whom any of the covariates `unless` is not zero are left out, and counted in the log: those known to have
     had a drug, but not when. `derived` adds covariates, each a number times one that is known, such as an amount that
-    everyone who was treated has had: `{a_tcz: {tocilizumab_ever: 8.0}}`.
+    everyone who was treated has had: `{a_tcz: {tocilizumab_ever: 8.0}}`. Readings below the `floor` of their analyte
+    [its unit] are censored at it, and counted in the log.
 
     The arm of each is `name`; its study is that of the table, and its covariates are what the data set knows of its
     patients. No doses are given: amounts belong to the scenario. With a negative `from_h` a subject that was read before
@@ -78,11 +81,21 @@ def published_cohort(
         if not any(x in mine for mine in known.values()):
             have = ", ".join(dict.fromkeys(x for mine in known.values() for x in mine)) or "none"
             raise ValueError(f"{name}: no covariate `{x}` to {purpose}; it has: {have}")
+    if unknown := [x for x in floor or {} if x not in set(frame["analyte"])]:
+        have = ", ".join(frame["analyte"].unique())
+        raise ValueError(f"{name}: no analyte `{unknown[0]}` to give a floor; it has: {have}")
     kept = tuple(person for person in every if not any(person.covariates.get(x) for x in unless))
     if len(kept) < len(every):
         out = len(every) - len(kept)
         logger.warning("%s: %d of %d subjects left out, for %s", name, out, len(every), ", ".join(unless))
-    return Cohort(kept)
+    if not floor:
+        return Cohort(kept)
+    raised = tuple(dataclasses.replace(person, data=person.data.floored(floor)) for person in kept)
+    number = sum(np.count_nonzero(a.data.value != b.data.value) for a, b in zip(kept, raised, strict=True))
+    logger.warning(
+        "%s: %d readings censored at a floor: %s", name, number, ", ".join(f"{a} {x:g}" for a, x in floor.items())
+    )
+    return Cohort(raised)
 
 
 def table(entry: Entry) -> tuple[pd.DataFrame, Path]:
