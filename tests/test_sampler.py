@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from catalogue import KnownNoise, Level
 from numpyro.diagnostics import effective_sample_size
+from picks import some
 from posteriors import WIDE, agree, closed_form, explosive
 from scipy import stats
 
@@ -46,6 +47,20 @@ def test_vectorized_chains_sample_the_same_posterior(conjugate):
     mean, sd = closed_form()
     assert log_w.shape == (3, 600)
     assert abs(log_w.mean() - mean) < 4 * sd / np.sqrt(effective_sample_size(log_w))
+
+
+@pytest.mark.parametrize("chains", some(["threads", "vectorized"], ["threads"]))
+def test_thinning_keeps_every_so_many_iterations(chains):
+    """The same iterations, of which the blocks on disk hold all and memory few; nothing that was counted is lost."""
+    problem, shared = explosive(), {"num_warmup": 20, "num_chains": 2, "block": 20, "chains": chains}
+    whole = NUTS(num_draws=60, **shared).sample(problem, KEY)
+    few = NUTS(num_draws=15, thin=4, **shared).sample(problem, KEY)
+    np.testing.assert_array_equal(few.values["w"], whole.values["w"][:, 3::4])
+    np.testing.assert_array_equal(few.stats["lp"], whole.stats["lp"][:, 3::4])
+    np.testing.assert_array_equal(few.stats["n_steps"], whole.stats["n_steps"].reshape(2, 15, 4).sum(axis=2))
+    assert few.stats["diverging"].sum() <= whole.stats["diverging"].sum()
+    assert few.num_solves == whole.num_solves
+    np.testing.assert_allclose(few.failed_share, whole.failed_share)
 
 
 def test_statistics_have_arviz_names_and_shapes(draws):

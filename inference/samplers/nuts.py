@@ -59,6 +59,9 @@ class NUTS(eqx.Module):
     The metric is adapted by the `draws` of the warm-up, or computed from the `information` that the readings hold, at the
     start and anew after every block of the warm-up. Chains run in `threads`, one compiled program for all, or
     `vectorized` in lock-step (for a GPU).
+
+    Of the iterations after the warm-up every `thin`-th is a draw, and no other is held in memory: a long run needs no more
+    of it than a short one. With blocks on disk these hold all iterations.
     """
 
     num_warmup: int = eqx.field(default=500, static=True)
@@ -71,9 +74,12 @@ class NUTS(eqx.Module):
     start: Starting = Starting()
     chains: str = eqx.field(default="threads", static=True)
     block: int = eqx.field(default=50, static=True)
+    thin: int = eqx.field(default=1, static=True)
 
     def __check_init__(self) -> None:
-        at_least_one(self, "num_warmup", "num_draws", "num_chains", "max_tree_depth", "block")
+        at_least_one(self, "num_warmup", "num_draws", "num_chains", "max_tree_depth", "block", "thin")
+        if self.block % self.thin:
+            raise ValueError(f"`thin` is {self.thin} and `block` {self.block}; give a block that is a multiple of it")
         share(self, "target_accept")
         if self.metric not in METRICS:
             raise ValueError(f"`metric` is {self.metric!r}; choose from: {', '.join(METRICS)}")
@@ -209,6 +215,17 @@ class NUTS(eqx.Module):
         run = density.jit(jax.vmap(one, (None, 0, 0)) if self.chains == "vectorized" else one)
         return lambda state, part: (run(state, part[0]), part)
 
+    def _thinned(self, position: np.ndarray, stats: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The draws of a block: steps and divergences count over all iterations up to each."""
+        axis = 1 if self.chains == "vectorized" else 0
+
+        def groups(x: np.ndarray) -> np.ndarray:
+            return np.moveaxis(x.reshape(*x.shape[:axis], -1, self.thin, *x.shape[axis + 1 :]), axis + 1, 0)
+
+        found = {name: groups(x)[-1] for name, x in stats.items()}
+        found |= {"n_steps": groups(stats["n_steps"]).sum(axis=0), "diverging": groups(stats["diverging"]).any(axis=0)}
+        return groups(position)[-1], found
+
     def _run(
         self, advance: Callable, retune: Callable, tracks: list[Track], states: list[Any], density: Density, report: Report
     ) -> tuple[list[Any], np.ndarray]:
@@ -216,7 +233,7 @@ class NUTS(eqx.Module):
 
         Returns positions and statistics per chain, and the failures of each up to the end of its warm-up.
         """
-        total, lock, done = self.num_warmup + self.num_draws, threading.Lock(), [0]
+        total, lock, done = self.num_warmup + self.num_draws * self.thin, threading.Lock(), [0]
         weight = self.num_chains // len(states)
         warm = sizes(self.num_warmup, self.block)
         early = np.zeros(self.num_chains, int)
@@ -224,7 +241,7 @@ class NUTS(eqx.Module):
         def chain(entry: tuple[Track, Any]) -> Any:
             track, state = entry
             parts = []
-            for number, size in enumerate(warm + sizes(self.num_draws, self.block), start=1):
+            for number, size in enumerate(warm + sizes(self.num_draws * self.thin, self.block), start=1):
                 arguments = (state, np.array(track.index), size)
                 compute = advance if number >= len(warm) else lambda *x: retune(*advance(*x))
                 found = track.block(
@@ -235,7 +252,7 @@ class NUTS(eqx.Module):
                 if found is None:
                     return None
                 state, part = found
-                parts.append(part)
+                parts.append(self._thinned(*part) if number > len(warm) else part)
                 if number == len(warm):
                     early[track.chains] = density.failures[track.chains]
                 with lock:
