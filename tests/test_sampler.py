@@ -113,6 +113,7 @@ def test_no_solvable_draw_is_a_clear_error(conjugate):
     [
         ({"num_draws": 0}, "`num_draws` is 0"),
         ({"target_accept": 1.0}, "`target_accept` is 1.0"),
+        ({"thin": 7}, "`thin` is 7 and `block` 50; give a block that is a multiple of it"),
         ({"chains": "parallel"}, "`chains` is 'parallel'; choose from: threads, vectorized"),
     ],
 )
