@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from cytostorm.inference import load
 from cytostorm.scripts.cli import run
 
 pytestmark = pytest.mark.slow
@@ -59,3 +61,18 @@ def test_the_network_tells_the_two_routes_of_clearance_apart_under_a_receptor_bl
     for name in ("k_fb", "k_il6_np", "k_il6_rm", "margin"):
         assert found.loc[name, "inside_90"]
         assert found.loc[name, "contraction"] >= 0.8
+
+
+def test_independence_chains_have_the_posterior_of_the_default_fit(default_fit, tmp_path):
+    folder = tmp_path / "run"
+    assert run(["fit", "sampler=independence", "strict=true", "report=false", f"hydra.run.dir={folder}"]) == 0
+    manifest, mine = outcome(folder)
+    _, table = outcome(default_fit)
+    assert manifest["verdict"]["ess_bulk_min"] > 1000
+    assert manifest["facts"]["pareto_k"] < 0.7
+    ours, theirs = (load(one / "posterior.nc")["posterior"] for one in (folder, default_fit))
+    for name in mine.index:
+        a, b = (np.log(draws[name].values) for draws in (ours, theirs))
+        error = np.hypot(a.std() / mine.loc[name, "ess_bulk"] ** 0.5, b.std() / table.loc[name, "ess_bulk"] ** 0.5)
+        assert abs(a.mean() - b.mean()) < 4 * error, name
+        assert abs(np.log(a.std() / b.std())) < 0.15, name
