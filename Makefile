@@ -51,7 +51,7 @@ benchmark: $(READY) $(STAN)/.ready  ## time and accuracy here, against LSODA, pl
 	PYTHONPATH=tests $(BIN)/python benchmarks/plain_c.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/against_stan.py minimal --plain
-	$(BIN)/python benchmarks/against_stan.py network --minutes 10
+	$(BIN)/python benchmarks/against_stan.py network --minutes 20
 	$(BIN)/python benchmarks/against_stan.py hierarchical --minutes 4
 	PYTHONPATH=tests $(BIN)/python benchmarks/cohorts.py
 	$(BIN)/python benchmarks/page.py
