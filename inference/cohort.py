@@ -51,7 +51,7 @@ class Subject(eqx.Module):
         """A covariate at these times [h], carried forward. Raises `ValueError` for one that the subject lacks."""
         times = np.asarray(times, float)
         if name in self.covariates:
-            return np.full(len(times), self.covariates[name])
+            return np.full(len(times), float(self.covariates[name]))
         if name not in self.changing:
             known = ", ".join([*self.covariates, *self.changing]) or "none"
             raise ValueError(f"subject {self.label!r} has no covariate `{name}`; it has: {known}")

@@ -81,7 +81,7 @@ def related(tree: xr.DataTree) -> pd.DataFrame:
     are not corrected for their number, and say nothing of causes. Covariates that fewer than `FEWEST` subjects have, or
     that are the same in all, are left out.
     """
-    posterior, known = tree["posterior"].to_dataset(), tree["constant_data"]["covariates"]
+    posterior, known = tree["posterior"].to_dataset(), tree["constant_data"].to_dataset()["covariates"]
     rows = []
     for effect in posterior["effect"].values:
         each = posterior[f"subject_{effect}"].stack(sample=("chain", "draw")).transpose("sample", "subject").values

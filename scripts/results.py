@@ -94,7 +94,7 @@ def known(run: Path) -> str:
     if not (run / "related.csv").exists():
         return "Nothing is known of the subjects that could go with what differs between them."
     table = pd.read_csv(run / "related.csv")
-    table = table.reindex(table["rank_correlation"].abs().sort_values(ascending=False).index)
+    table = table.iloc[np.argsort(-np.abs(table["rank_correlation"].to_numpy()))]
     sure = table[(table["q5"] > 0) | (table["q95"] < 0)]
     told = [
         f"{x['parameter']} and {x['covariate']} {x['rank_correlation']:.2f} ({x['q5']:.2f} to {x['q95']:.2f})"

@@ -425,7 +425,7 @@ def test_ranks_of_subjects_go_with_what_is_known_of_them():
     draws = NUTS(num_warmup=2, num_draws=2, num_chains=1, start=Starting("median", 4)).sample(problem, KEY)
     tree = assemble(problem, draws, KEY)
     level = np.arange(5.0) + 1 + 0.1 * rng.random((1, 2, 5))
-    tree["posterior"]["subject_w"] = (("chain", "draw", "subject"), level)
+    tree["posterior"] = tree["posterior"].to_dataset().assign(subject_w=(("chain", "draw", "subject"), level))
     found = related(tree).set_index("covariate")
     assert set(found.index) == {"up", "down"}
     assert found.loc["up", ["rank_correlation", "q5", "q95"]].tolist() == pytest.approx([1, 1, 1])

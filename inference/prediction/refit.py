@@ -62,4 +62,4 @@ def without(problem: Population, label: str) -> Population:
 
 def _rhat(x: np.ndarray) -> float:
     each = x.reshape(*x.shape[:2], -1)
-    return max(float(array_stats.rhat(each[..., i], 0, 1)) for i in range(each.shape[-1]))
+    return max(float(np.asarray(array_stats.rhat(each[..., i], 0, 1))) for i in range(each.shape[-1]))
