@@ -184,6 +184,7 @@ def test_only_public_targets_of_the_package_are_built(target):
         build({"_target_": target})
 
 
+@pytest.mark.slow
 def test_a_certificate_is_given_to_right_gradients_only(tmp_path, capsys):
     small = ["num_draws=6", "num_few=2"]
     assert run(["certify", *small, f"hydra.run.dir={tmp_path / 'a'}"]) == 0

@@ -208,6 +208,7 @@ def test_both_ways_of_solving_agree_and_a_batch_is_a_loop():
         assert error(batch[i], other[i]) < 2e-6
 
 
+@pytest.mark.slow
 def test_an_implicit_method_agrees():
     doses = STORIES["infusion into a state"]
     dosing, theta = each(doses)

@@ -172,6 +172,7 @@ def test_every_reference_trajectory_is_reproduced_at_default_tolerance(reference
         assert compared >= 240
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFERENCE, ids=lambda name: " ".join(name))
 def test_every_trajectory_agrees_with_an_independent_solution(name):
     """With the values of today, within 1e-4, relative or of the scale, of SciPy's LSODA at rtol 1e-10."""

@@ -281,6 +281,7 @@ def fitted_population(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_new_subjects_have_the_covariates_that_are_given(fitted_population, tmp_path):
     """Or else the references. With clearance as 70/weight: at 35 kg it is doubled, in the very same subjects."""
     ends = []

@@ -38,6 +38,7 @@ def test_one_seed_gives_the_same_draws_again(conjugate, draws):
     assert np.any(draws.values["w"] != other.values["w"])
 
 
+@pytest.mark.slow
 def test_vectorized_chains_sample_the_same_posterior(conjugate):
     log_w = np.log(
         NUTS(num_warmup=300, num_draws=600, num_chains=3, start=Starting(num_screened=32), chains="vectorized")

@@ -204,6 +204,7 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel):
     assert {name for name in held if name.startswith("cytostorm/")} <= ours
 
 
+@pytest.mark.slow
 def test_the_wheel_fits_outside_the_repository(wheel, tmp_path):
     """In a folder of its own, with the checkout not on the path: configs and bundled data come from the wheel."""
     site = tmp_path / "site"
