@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from arviz_stats.base import array_stats
 from hierarchical import FILE, OVERRIDES
 from race import clock
 from results import merge
@@ -23,6 +22,7 @@ from scipy.stats import binom
 import cytostorm.inference as ci
 from cytostorm.inference.figures import BLUE, GREY, styled
 from cytostorm.inference.keys import branches, root
+from cytostorm.inference.verdict import largest_rhat
 from cytostorm.scripts import device
 from cytostorm.scripts.compose import composed
 from cytostorm.scripts.problem import prepare
@@ -72,8 +72,7 @@ def recovered() -> dict:
             labels = [f"omega[{e}]" for e in problem.variability.effects] if name == "omega" else [name]
             for label, hit in zip(labels, held, strict=True):
                 inside[label] = inside.get(label, 0) + int(hit)
-            each = x.reshape(*x.shape[:2], -1)
-            worst = max([worst, *(float(array_stats.rhat(each[..., j], 0, 1)) for j in range(each.shape[-1]))])
+            worst = max(worst, largest_rhat(x))
         print(f"  cohort {done}: {inside}, R-hat so far {worst:.3f}", flush=True)
     low, high = binom.interval(0.99, COHORTS, LEVEL)
     return {

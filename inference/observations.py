@@ -61,7 +61,8 @@ class Observations(eqx.Module):
 
     def owner(self, labels: Sequence[str]) -> Int[np.ndarray, " obs"]:
         """Whose each reading is, as the place of its subject among `labels`; `ValueError` for a subject not among them."""
-        return np.array([list(labels).index(label) for label in self.subject], int)
+        order = list(labels)
+        return np.array([order.index(label) for label in self.subject], int)
 
     @property
     def individual(self) -> Bool[Array | np.ndarray, " obs"]:

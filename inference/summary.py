@@ -8,6 +8,8 @@ import pandas as pd
 import xarray as xr
 from scipy.stats import rankdata
 
+from .samplers import thinned
+
 FEWEST, NUM_RANKED = 5, 500  # subjects to correlate over, and draws
 # A contraction below the first hardly moves the prior; from the second on the data determine the value.
 LESSONS = ((0.5, "hardly"), (0.8, "partly"), (np.inf, "well"))
@@ -85,7 +87,7 @@ def related(tree: xr.DataTree) -> pd.DataFrame:
     rows = []
     for effect in posterior["effect"].values:
         each = posterior[f"subject_{effect}"].stack(sample=("chain", "draw")).transpose("sample", "subject").values
-        each = each[np.unique(np.linspace(0, len(each) - 1, NUM_RANKED).astype(int))]
+        each = each[thinned(len(each), NUM_RANKED)]
         for name in known["covariate"].values:
             x = known.sel(covariate=name).values
             there = np.isfinite(x)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 from pydantic import BaseModel
 
 RHAT = 1.01  # Vehtari et al., Bayesian Analysis 2021;16:667
@@ -123,6 +124,14 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
         failed_share_max=share,
         reasons=[reason for okay, reason in checks if not okay],
     )
+
+
+def largest_rhat(x: Float[np.ndarray, "chain draw *entry"]) -> float:
+    """The largest rank-normalised R-hat of the entries of draws that stand in no tree."""
+    from arviz_stats.base import array_stats  # late, as above
+
+    each = x.reshape(*x.shape[:2], -1)
+    return max(float(np.asarray(array_stats.rhat(each[..., i], 0, 1))) for i in range(each.shape[-1]))
 
 
 def _where(posterior: xr.Dataset, failed: Any) -> str:

@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-from arviz_stats.base import array_stats
 from jaxtyping import PRNGKeyArray
 from scipy.special import logsumexp
 
@@ -11,7 +10,7 @@ from ..keys import branches
 from ..population import Population
 from ..population_tree import individuals_of
 from ..samplers import Sampler, thinned
-from ..verdict import PARETO_K
+from ..verdict import PARETO_K, largest_rhat
 from .importance import places
 from .leave_out import NUM_DRAWS, LeftOut, given, under
 
@@ -38,7 +37,7 @@ def refitted(
             continue
         draws = sampler.sample(rest, key_fit).values
         shared = {name: x for name, x in draws.items() if not rest.sites.parts[name].by_subject}
-        agreement[label] = max(_rhat(x) for x in shared.values())
+        agreement[label] = max(largest_rhat(x) for x in shared.values())
         flat = {name: x.reshape(-1, *x.shape[2:]) for name, x in shared.items()}
         index = thinned(len(next(iter(flat.values()))), NUM_DRAWS)
         near = np.repeat(middle.mean(axis=0)[None], len(index), axis=0)
@@ -58,8 +57,3 @@ def without(problem: Population, label: str) -> Population:
     reference = problem.cohort.subjects[problem.owner[0]].study
     rest = problem.cohort.without(label)
     return Population(problem.arms, rest, problem.priors, problem.variability, problem.noise, problem.solver, reference)
-
-
-def _rhat(x: np.ndarray) -> float:
-    each = x.reshape(*x.shape[:2], -1)
-    return max(float(np.asarray(array_stats.rhat(each[..., i], 0, 1))) for i in range(each.shape[-1]))

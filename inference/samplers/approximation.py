@@ -22,7 +22,7 @@ from .density import Density
 from .draws import Draws, Report
 from .settings import at_least_one
 from .starts import WALL, Starting, Starts, Stuck
-from .weights import smoothed
+from .weights import smoothed, worth
 
 POOL = 5  # proposals from which one draw is taken
 CHAINS = 4  # parts into which the draws are cut, for ArviZ
@@ -88,7 +88,7 @@ class Approximation(eqx.Module):
             begun.num_failed + int(density.failures[-1] - before),
             np.full(CHAINS, np.mean(~np.isfinite(log_p))),
             {"starts": starting, "sampling": time.perf_counter() - clock - starting},
-            facts={"pareto_k": shape, "weights_ess": float(1 / np.sum(weights**2))},
+            facts={"pareto_k": shape, "weights_ess": worth(weights)},
             failed_by_subject=density.by_subject,
         )
 

@@ -102,7 +102,11 @@ class Density:
 
     def drawn(self, key: PRNGKeyArray, num: int) -> Float[np.ndarray, "draw parameter"]:
         """The position in the middle of the prior, then `num` drawn from it."""
-        return np.concatenate([self.sites.centre[None], jax.jit(self.positions)(self.problem.draw(key, num))])
+        return np.concatenate([self.sites.centre[None], self.prior_draws(key, num)])
+
+    def prior_draws(self, key: PRNGKeyArray, num: int) -> Float[np.ndarray, "draw parameter"]:
+        """`num` positions drawn from the prior."""
+        return np.asarray(jax.jit(self.positions)(self.problem.draw(key, num)))
 
     def potential(self, position: Position) -> Float[Array, ""]:
         """The energy at a position, for the stages before chains."""
@@ -149,23 +153,20 @@ class Density:
 
     def _height(self, arrays: Arrays, position: Position) -> tuple[Array, Array, Array]:
         self.num_traces += 1
+        (prior, likelihood), solved = self._parts(self._filled(arrays), position, slopes=False)
+        return prior, likelihood, solved
+
+    def _parts(self, problem: Any, position: Position, slopes: bool = True) -> tuple[tuple[Array, Array], Array]:
+        """Log-prior and log-likelihood, and what could be solved."""
         values = self.values(position)
-        found, _ = compute_log_probs(self._filled(arrays).program, (False,), {}, values, sum_log_prob=False)
-        prior = sum((jnp.sum(found[name]) for name in values), self.sites.log_volume(position))
-        likelihood = sum((jnp.sum(x) for name, x in found.items() if name not in values), jnp.zeros(()))
-        return prior, likelihood, jnp.isfinite(jnp.atleast_1d(found["solved"]))
+        found, _ = compute_log_probs(problem.program, (slopes,), {}, values, sum_log_prob=False)
+        latent = sum((jnp.sum(found[name]) for name in values), self.sites.log_volume(position))
+        rest = sum((jnp.sum(x) for name, x in found.items() if name not in values), jnp.zeros(()))
+        return (latent, rest), jnp.isfinite(jnp.atleast_1d(found["solved"]))
 
     def _point(self, arrays: Arrays, position: Position) -> Point:
         self.num_traces += 1
-        problem = self._filled(arrays)
-
-        def parts(position: Position) -> tuple[tuple[Array, Array], Array]:
-            values = self.values(position)
-            found, _ = compute_log_probs(problem.program, (), {}, values, sum_log_prob=False)
-            latent = sum((jnp.sum(found[name]) for name in values), self.sites.log_volume(position))
-            rest = sum((jnp.sum(x) for name, x in found.items() if name not in values), jnp.zeros(()))
-            return (latent, rest), jnp.isfinite(jnp.atleast_1d(found["solved"]))
-
+        parts = partial(self._parts, self._filled(arrays))
         (prior, likelihood), pull, solved = jax.vjp(parts, position, has_aux=True)
         one, zero = jnp.ones(()), jnp.zeros(())
         (slope_prior,), (slope_likelihood,) = pull((one, zero)), pull((zero, one))

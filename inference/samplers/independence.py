@@ -13,7 +13,6 @@ import time
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 from scipy.special import logsumexp
@@ -26,7 +25,7 @@ from .draws import Draws, Report, Track
 from .mixture import Mixture, fitted
 from .settings import at_least_one, share
 from .starts import Stuck, without_climbs
-from .weights import smoothed
+from .weights import log_mean, normalised, smoothed, worth
 
 LARGEST = 40  # parameters
 KEPT = 4  # rounds that a mixture is fitted to while the likelihood is raised
@@ -86,9 +85,10 @@ class Independence(eqx.Module):
         key_learn, key_start, key_walk = branches(key, 3)
         mixture, known, weight, learnt = self._learn(density, key_learn, blocks, report)
         starting = time.perf_counter() - clock
-        step = int(np.clip(np.ceil(WORTH / _share(weight[-len(weight) // 2 :])), 1, MOST))
+        late = weight[-len(weight) // 2 :]
+        step = int(np.clip(np.ceil(WORTH * len(late) / worth(late)), 1, MOST))
         walk = self._proposals(density, mixture, step, key_walk, blocks, report)
-        position, stats = self._walk(density, known, weight, mixture, walk, step, generator(key_start))
+        position, stats = self._walk(known, weight, mixture, walk, step, generator(key_start))
         log_weight = walk.prior + walk.likelihood - mixture.log_density(walk.x)
         num = len(walk.x)
         return Draws(
@@ -116,9 +116,8 @@ class Independence(eqx.Module):
         for number, key_round in enumerate(branches(key, self.max_rounds)):
             rng, mixture = generator(key_round), proposals.mixtures[-1]
             size = self.num_points if arrived else -(-self.num_points // 2)
-            x = _prior(density, key_round, size) if mixture is None else mixture.draw(rng, size)
-            chains = np.full(len(x), -1)
-            found = track.block(number, lambda x=x, c=chains: Round(x, *density.heights(x, c)), lambda x=x: _like(x))
+            x = density.prior_draws(key_round, size) if mixture is None else mixture.draw(rng, size)
+            found = _looked(track, number, density, x, np.full(len(x), -1))
             if found is None:
                 raise Interrupted(f"stopped after {number} rounds")
             rounds.append(found)
@@ -135,7 +134,7 @@ class Independence(eqx.Module):
                 parts = [proposals.mixtures[-1], fitted(recent.x, heated, self.max_parts, rng)]
                 proposals.mixtures[-1] = Mixture.of(parts, [1 - DEFENSIVE, DEFENSIVE])
             report(int(40 * (1 - np.log10(power) / np.log10(COLDEST)) + 10 * arrived / self.num_rounds), 100)
-            if arrived == self.num_rounds or (arrived > 1 and _share(weight[-size:]) > EASY):
+            if arrived == self.num_rounds or (arrived > 1 and worth(weight[-size:]) > EASY * size):
                 solves = sum(len(part.x) for part in rounds)
                 last = [found for found in proposals.mixtures[-1 - arrived // 2 :] if found is not None]
                 return Mixture.of(last), recent, weight, solves
@@ -154,7 +153,7 @@ class Independence(eqx.Module):
         for number, key_part in enumerate(branches(key, -(-total // size))):
             x = mixture.draw(generator(key_part), min(size, total - number * size))
             chains = (number * size + np.arange(len(x))) * self.num_chains // total
-            found = track.block(number, lambda x=x, c=chains: Round(x, *density.heights(x, c)), lambda x=x: _like(x))
+            found = _looked(track, number, density, x, chains)
             if found is None:
                 raise Interrupted(f"stopped after {number * size} of {total} proposals")
             parts.append(found)
@@ -163,7 +162,6 @@ class Independence(eqx.Module):
 
     def _walk(
         self,
-        density: Density,
         known: Round,
         weight: Float[np.ndarray, " point"],
         mixture: Mixture,
@@ -190,12 +188,10 @@ class Independence(eqx.Module):
         return x[where], stats
 
 
-def _prior(density: Density, key: PRNGKeyArray, num: int) -> Float[np.ndarray, "{num} parameter"]:
-    return np.asarray(jax.jit(density.positions)(density.problem.draw(key, num)))
-
-
-def _like(x: np.ndarray) -> Round:
-    return Round(x, np.zeros(len(x)), np.zeros(len(x)))
+def _looked(track: Track, number: int, density: Density, x: np.ndarray, chains: np.ndarray) -> Round | None:
+    """Points with their heights, as a block; None if it is not there and sampling was asked to stop."""
+    blank = np.zeros(len(x))
+    return track.block(number, lambda: Round(x, *density.heights(x, chains)), lambda: Round(x, blank, blank))
 
 
 class _Proposals:
@@ -228,34 +224,23 @@ def _heated(
     best, chosen, weight = 0.0, power, np.zeros(0)
     for one in np.geomspace(power, 1.0, LADDER)[::-1].tolist():
         found = _weights(ratio, likelihood, one)
-        worth = 1 / np.sum(found**2)
-        if worth > best:
-            best, chosen, weight = worth, one, found
-        if worth >= target:
+        effective = worth(found)
+        if effective > best:
+            best, chosen, weight = effective, one, found
+        if effective >= target:
             break
     return chosen, weight
-
-
-def _share(weight: Float[np.ndarray, " point"]) -> float:
-    """How many equal weights these are worth, as a share of their number."""
-    return float(np.sum(weight) ** 2 / np.maximum(np.sum(weight**2), 1e-300) / len(weight))
 
 
 def _weights(
     ratio: Float[np.ndarray, " point"], likelihood: Float[np.ndarray, " point"], power: float
 ) -> Float[np.ndarray, " point"]:
     """The weights of points under a power of the likelihood; they sum to 1."""
-    height = np.where(np.isfinite(likelihood), ratio + power * likelihood, -np.inf)
-    found = np.exp(height - height.max())
-    return found / found.sum()
+    return normalised(np.where(np.isfinite(likelihood), ratio + power * likelihood, -np.inf))
 
 
 def _judged(log_weight: Float[np.ndarray, " proposal"]) -> dict[str, float]:
     """The evidence, which is the mean weight, its standard error, and the Pareto k of the weights: 0 if none is large."""
-    relative = np.exp(log_weight - log_weight.max())
-    mean = relative.mean()
-    return {
-        "log_evidence": float(log_weight.max() + np.log(mean)),
-        "log_evidence_se": float(relative.std(ddof=1) / mean / np.sqrt(len(relative))),
-        "pareto_k": smoothed(log_weight)[1] if HEAVY * mean < 1 else 0.0,
-    }
+    value, error = log_mean(log_weight)
+    heavy = log_weight.max() - value > np.log(HEAVY)
+    return {"log_evidence": value, "log_evidence_se": error, "pareto_k": smoothed(log_weight)[1] if heavy else 0.0}

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import gammaln, logsumexp
 
+from .weights import worth
+
 DEGREES = 8.0  # of freedom: heavier tails than a posterior's, so that weights stay bounded
 SWEEPS = 10  # of expectation and maximisation
 POINTS = 4096  # to which the parts are fitted
@@ -58,8 +60,8 @@ def fitted(
     By expectation and maximisation (Peel and McLachlan, Stat Comput 2000;10:339) over points resampled by their weights.
     Every scale matrix is drawn towards that of all points as if by as many points as there are dimensions.
     """
-    dim, worth = x.shape[1], 1 / np.sum(weight**2)
-    num = int(np.clip(worth / (ENOUGH * dim), 1, most))
+    dim, effective = x.shape[1], worth(weight)
+    num = int(np.clip(effective / (ENOUGH * dim), 1, most))
     place = (np.arange(POINTS) + rng.random()) / POINTS
     x = x[np.minimum(np.searchsorted(np.cumsum(weight), place), len(x) - 1)]
     common = np.cov(x.T).reshape(dim, dim) + 1e-12 * np.eye(dim)
@@ -75,6 +77,6 @@ def fitted(
         centre = near @ x / np.maximum(near.sum(axis=1), 1e-300)[:, None]
         off = x - centre[:, None]
         scale = np.einsum("kn,kni,knj->kij", near, off, off, optimize=True) / len(x)
-        scale = (worth * scale + dim * prior) / (worth * share + dim)[:, None, None]
+        scale = (effective * scale + dim * prior) / (effective * share + dim)[:, None, None]
         found = Mixture(share / share.sum(), centre, np.linalg.cholesky(scale))
     return found

@@ -18,6 +18,7 @@ from .density import Density
 from .draws import Draws, Report, Track
 from .settings import at_least_one, share
 from .starts import Stuck, without_climbs
+from .weights import log_mean
 
 
 class Swarm(NamedTuple):
@@ -179,8 +180,5 @@ def _progress(temperature: Any) -> float:
 
 def _evidence(runs: Float[np.ndarray, " run"]) -> dict[str, float]:
     """The log of the mean evidence over independent runs, and its standard error."""
-    relative = np.exp(runs - runs.max())
-    facts = {"log_evidence": float(runs.max() + np.log(relative.mean()))}
-    if len(runs) > 1:
-        facts["log_evidence_se"] = float(relative.std(ddof=1) / relative.mean() / np.sqrt(len(runs)))
-    return facts
+    value, error = log_mean(runs)
+    return {"log_evidence": value} | ({"log_evidence_se": error} if len(runs) > 1 else {})

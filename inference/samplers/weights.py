@@ -1,10 +1,28 @@
-"""Importance weights, smoothed and judged."""
+"""Importance weights: normalised, smoothed, judged, and what they are worth."""
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
 SAME = 0.01  # weights whose logarithms differ by less agree
+
+
+def normalised(log_weight: Float[np.ndarray, " draw"]) -> Float[np.ndarray, " draw"]:
+    """Weights from their logarithms; they sum to 1."""
+    weight = np.exp(log_weight - log_weight.max())
+    return weight / weight.sum()
+
+
+def worth(weight: Float[np.ndarray, " draw"]) -> float:
+    """How many equal weights these are worth."""
+    return float(np.sum(weight) ** 2 / np.maximum(np.sum(weight**2), 1e-300))
+
+
+def log_mean(log_weight: Float[np.ndarray, " draw"]) -> tuple[float, float]:
+    """The logarithm of the mean of weights, and its standard error (not a number for a single one)."""
+    relative = np.exp(log_weight - log_weight.max())
+    error = relative.std(ddof=1) / relative.mean() / np.sqrt(len(relative)) if len(relative) > 1 else np.nan
+    return float(log_weight.max() + np.log(relative.mean())), float(error)
 
 
 def smoothed(ratio: Float[np.ndarray, " proposal"]) -> tuple[Float[np.ndarray, " proposal"], float]:
@@ -24,5 +42,4 @@ def smoothed(ratio: Float[np.ndarray, " proposal"]) -> tuple[Float[np.ndarray, "
             # ArviZ asks for log-likelihoods, which are minus the logarithms of weights.
             found, shape = xr.DataArray(-ratio, dims="sample").azstats.psislw(dim="sample")
         ratio, shape = found.values, float(np.nan_to_num(shape, nan=np.inf))
-    weights = np.exp(ratio - ratio.max())
-    return weights / weights.sum(), shape
+    return normalised(ratio), shape
