@@ -52,15 +52,20 @@ def together(
 
 
 def filled(prepared: Plan, num: int) -> Plan:
-    """The same plan with `num` reading times, the last repeated, and as many legs as so many times and its doses can need.
+    """The same plan with `num` reading times, the last repeated, and all the legs and stretches that its doses can need.
 
     Plans of one number of times and of doses of the same kinds then have one shape, whatever the numbers in them.
     """
-    schedule, doses = prepared.schedule, prepared.scenario.doses
-    route = _longer(schedule.route, num, ("at",))
-    route = _longer(route, num + len(doses.events), ("start", "end", "limit", "fresh", "jump", "inflow"))
-    schedule = dataclasses.replace(schedule, route=route)
-    return dataclasses.replace(_longer(prepared, num, ("times",)), schedule=schedule, moving=schedule)
+    events = len(prepared.scenario.doses.events)
+
+    def even(schedule: Schedule) -> Schedule:
+        route = _longer(schedule.route, num, ("at",))
+        route = _longer(route, num + events, ("start", "end", "limit", "fresh", "jump", "inflow"))
+        stretches = _longer(schedule.stretches, 1 + events, ("start", "end", "jump"))
+        return Schedule(_longer(stretches, events, ("edges",)), route)
+
+    schedule, moving = even(prepared.schedule), even(prepared.moving)
+    return dataclasses.replace(_longer(prepared, num, ("times",)), schedule=schedule, moving=moving)
 
 
 def alike(histories: Sequence[Doses]) -> list[Doses]:

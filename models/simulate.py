@@ -40,8 +40,8 @@ class Trajectory(eqx.Module):
 class Sensitivity(eqx.Module):
     """Read-outs at given times and their derivatives with respect to the sampled parameters, from one solve."""
 
-    value: dict[str, Float[Array, " time"]]
-    jacobian: dict[str, Float[Array, "time parameter"]]
+    value: dict[str, Float[Array, "time ..."]]
+    jacobian: dict[str, Float[Array, "time parameter ..."]]
     okay: Bool[Array, ""]
     num_steps: Int[Array, ""]
 
@@ -123,9 +123,12 @@ class Part:
         y = x * self.scale if self._every else self.whole(self.start(model), x)
         return self.take(model.vector_field(t, y, doses))
 
-    def observe(self, model: Model, x: Float[Array, " solved"]) -> dict[str, Float[Array, ""]]:
-        """What an assay reads."""
-        return model.observe(x * self.scale if self._every else self.whole(self.start(model), x))
+    def observe(
+        self, model: Model, x: Float[Array, " solved"], look: Callable[[Model, Array], dict[str, Array]] | None = None
+    ) -> dict[str, Array]:
+        """What an assay reads, or what `look` sees."""
+        y = x * self.scale if self._every else self.whole(self.start(model), x)
+        return model.observe(y) if look is None else look(model, y)
 
 
 def differentiate(
@@ -134,12 +137,15 @@ def differentiate(
     prepared: Plan,
     solver: Solver,
     dosing: Callable[[Float[Array, " parameter"]], Doses] | None = None,
+    observe: Callable[[Model, Float[Array, " state"]], dict[str, Array]] | None = None,
 ) -> Sensitivity:
     r"""Read-outs and their forward sensitivities, state and tangents in one solve.
 
     With $S = \partial y/\partial\theta$, the pair $(y, S)$ obeys $\dot y = f$, $\dot S = f_y S + f_\theta$
     and is one augmented state, so that the error control sees the tangents as well: an explicit method whose
     step is held at its stability limit by $y$ alone can return a right value and a wrong gradient.
+
+    The read-outs are those of the model's assays, or what `observe` makes of the model and its whole state.
 
     `build` maps the sampled parameters `theta` to a model and is linearised once, outside the solve. So is `dosing`,
     which maps them to the doses, where times, amounts or durations depend on them: see `saltation`. At `theta` its
@@ -189,7 +195,7 @@ def differentiate(
     rest = jnp.zeros(len(scale))
     y0 = rows(along(lambda m, _, x: part.take(part.start(m)), rest, jnp.zeros((num, len(scale)))))
     y, okay, steps = integrate(system, y0, schedule, scale, prepared.times, solver, enter)
-    value, jacobian = jax.vmap(lambda y: along(lambda m, _, x: part.observe(m, x), y[0], y[1:]))(y)
+    value, jacobian = jax.vmap(lambda y: along(lambda m, _, x: part.observe(m, x, observe), y[0], y[1:]))(y)
     return Sensitivity(value, jacobian, okay if dosing is None else okay & near(dosing(theta), planned), steps)
 
 

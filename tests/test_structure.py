@@ -12,6 +12,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from cytostorm.scripts.choices import outcomes_of
 from cytostorm.scripts.cli import JOBS
 from cytostorm.scripts.compose import build, check, composed
 from cytostorm.scripts.problem import prepare
@@ -20,7 +21,7 @@ CONFIGS = ROOT / "configs"
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "__pycache__")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
 REQUIRED = {"model", "trigger", "treatment", "data", "prior", "noise", "variability", "solver", "sampler", "device"}
-REQUIRED |= {"experiment", "debug"}
+REQUIRED |= {"experiment", "debug", "outcome", "utility"}
 NOTHING = {("variability", "none")}  # options that stand for the absence of an object
 
 
@@ -29,8 +30,12 @@ def test_every_group_exists():
 
 
 WHOLE = [option for option in OPTIONS if option[0] in ("experiment", "debug")]
-PAIRS = [("fit", option) for option in OPTIONS] + list(product(sorted(set(JOBS) - {"fit", "phenomena", "predict"}), WHOLE))
+DECIDING = [option for option in OPTIONS if option[0] in ("outcome", "utility")]
+PAIRS = [("fit", option) for option in OPTIONS if option not in DECIDING]
+PAIRS += list(product(sorted(set(JOBS) - {"fit", "phenomena", "predict", "compare"}), WHOLE))
 PAIRS += [("predict", option) for option in OPTIONS if option[0] in ("trigger", "treatment", "data", "device")]
+PAIRS += [("compare", option) for option in OPTIONS if option[0] in ("trigger", "treatment", "prior", "model", "solver")]
+PAIRS += [("compare", option) for option in DECIDING]
 
 
 TIDY = "subject,time_h,analyte,value,unit\nA,0,il6,1,pg/mL\n"
@@ -45,7 +50,7 @@ def test_every_config_composes(job, option, tmp_path):
 
 PUBLISHED = {"published", "published_cohort", "endotoxemia_cohort", "endotoxemia_population"}  # needs the files
 PUBLISHED |= {"cart_crs", "cart_crs_treated"}
-BUILT = [o for o in OPTIONS if o[0] not in ("device", "experiment", "debug") and o not in NOTHING]
+BUILT = [o for o in OPTIONS if o[0] not in ("device", "experiment", "debug", "outcome", "utility") and o not in NOTHING]
 
 
 @pytest.mark.parametrize("option", BUILT, ids="=".join)
@@ -55,6 +60,12 @@ def test_every_option_builds_what_it_names(option, tmp_path, request):
     (tmp_path / "a.csv").write_text(TABLES.get(option[-1], ""))
     cfg = composed("fit", ["=".join(option)] + ([f"data.path={tmp_path / 'a.csv'}"] if option[-1] in TABLES else []))
     assert type(build(cfg[option[0]])).__module__.startswith("cytostorm.")
+
+
+@pytest.mark.parametrize("name", ["storm", "il6"])
+def test_every_utility_weighs_the_outcomes_of_its_name(name):
+    outcomes, utility = outcomes_of(composed("compare", [f"outcome={name}", f"utility={name}"]))
+    assert set(utility.weights) < set(outcomes)
 
 
 @pytest.mark.parametrize("name", [name for group, name in OPTIONS if group == "experiment"])
@@ -88,20 +99,24 @@ ORDER = {
         *("keys", "analyte", "cells", "covariates", "observations", "cohort", "tables", "prior", "site", "noise"),
         *("gradient", "problem", "synthetic", "assay", "variability", "panel", "arguments", "population"),
         *("samplers", "predictive", "population_tree", "summary", "posterior", "verdict", "figures", "prediction"),
-        *("population_figures", "checks", "report"),
+        *("decisions", "population_figures", "checks", "report"),
     ],
     "inference/tables": [
         *("table", "catalogue", "converters", "published", "form", "nonmem", "export", "account", "tidy"),
         *("stories", "records"),
     ],
     "inference/samplers": [
-        *("settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "smc", "weights"),
+        *("settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "weights", "smc"),
         *("approximation", "pathfinder", "mixture", "independence"),
     ],
     "inference/prediction": [
         *("importance", "leave_out", "refit", "redraw", "forecast", "forecast_tree", "npde", "forecast_figure"),
     ],
 }
+ORDER["inference/decisions"] = [
+    *("options", "outcomes", "patients", "counterfactual", "utility", "decide", "information", "optimum"),
+    *("comparison_tree", "decision_figures", "decision_report"),
+]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
 
