@@ -9,7 +9,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export CYTOSTORM_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help setup fit test test-slow lint docs benchmark kills certificates lock clean
+.PHONY: help setup fit test test-slow lint docs timing benchmark kills certificates lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,10 @@ $(TOOLS)/bin/uv:
 
 fit: $(READY)  ## fit the data that ships and show the posterior
 	$(BIN)/cytostorm fit $(ARGS)
+
+timing: $(READY)  ## when to treat: fit a patient whose IL-6 rises, compare treatments and starts, show the decision table
+	@test -f runs/timing/fit/manifest.json || $(BIN)/cytostorm fit experiment=timing hydra.run.dir=runs/timing/fit
+	$(BIN)/cytostorm compare fit=runs/timing/fit start_h=0:72:12 $(ARGS)
 
 test: lint  ## lint, types and the fast tests
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)

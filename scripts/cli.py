@@ -12,6 +12,7 @@ JOBS = {
     "fit": "readings in, posterior out",
     "simulate": "trajectories of a scenario; synthetic data with synthetic=true",
     "compare": "treatments, starts and doses: which is best, by how much, how sure",
+    "forecast": "readings as they arrive: the chance of a storm after each",
     "predict": "a finished fit in another scenario, for new subjects, or for subjects with a few readings",
     "phenomena": "what a model of storms must show, expected and obtained",
     "stability": "equilibria and the fold of the network, and what moves it",

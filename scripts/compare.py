@@ -141,22 +141,26 @@ def show(table: pd.DataFrame, outcomes: pd.DataFrame, names: list[str], most: in
     rows = own if len(own) <= most else own.sort_values(by="utility", ascending=False).head(most)
     theirs = outcomes[outcomes["patient"] == label]
     means = {name: list(theirs.loc[theirs["outcome"] == name, "mean"]) for name in names}
+    digits = max(0, 2 - int(np.floor(np.log10(max(np.abs(own[["q5", "q95"]].to_numpy()).max(), 1e-9)))))
     view = Table(title="decisions", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    view.add_column("arm", no_wrap=True)
-    for column in ("start [h]", "dose", *names, "utility gained, 90 %", "P(better)", "P(best)", "regret"):
-        view.add_column(column.replace("_", " "), justify="right")
+    for column in ("arm", "start", "dose", *names, "utility gained, 90 %", "better", "best", "regret"):
+        view.add_column(
+            column.replace("_", " "),
+            justify="left" if column == "arm" else "right",
+            no_wrap="gained" in column or column == "arm",
+        )
     for row in records(rows):
-        gained = f"{plain(row['difference'])} ({plain(row['q5'])} to {plain(row['q95'])})"
-        own = [f"{row['start_h']:g}", f"{row['dose']:g}"], [gained, f"{row['p_better']:.2f}"]
-        if row["clock"] == "":
-            own = ["", ""], ["", ""]
+        treated = row["clock"] != ""
+        gained = [f"{round(row[name], digits) + 0.0:.{digits}f}" for name in ("difference", "q5", "q95")]
         view.add_row(
             row["arm"],
-            *own[0],
-            *(plain(means[name][row["option"]]) for name in names),
-            *own[1],
+            f"{row['start_h']:g}" if treated else "",
+            f"{row['dose']:g}" if treated else "",
+            *(f"{means[name][row['option']]:.2g}" for name in names),
+            f"{gained[0]} ({gained[1]} to {gained[2]})" if treated else "",
+            f"{row['p_better']:.2f}" if treated else "",
             f"{row['p_best']:.2f}",
-            plain(row["regret"]),
+            f"{row['regret']:.{digits}f}",
             style="bold" if row["expected_best"] else "",
         )
     console.print(view)

@@ -32,10 +32,11 @@ def test_every_group_exists():
 WHOLE = [option for option in OPTIONS if option[0] in ("experiment", "debug")]
 DECIDING = [option for option in OPTIONS if option[0] in ("outcome", "utility")]
 PAIRS = [("fit", option) for option in OPTIONS if option not in DECIDING]
-PAIRS += list(product(sorted(set(JOBS) - {"fit", "phenomena", "predict", "compare"}), WHOLE))
+PAIRS += list(product(sorted(set(JOBS) - {"fit", "phenomena", "predict", "compare", "forecast"}), WHOLE))
 PAIRS += [("predict", option) for option in OPTIONS if option[0] in ("trigger", "treatment", "data", "device")]
 PAIRS += [("compare", option) for option in OPTIONS if option[0] in ("trigger", "treatment", "prior", "model", "solver")]
 PAIRS += [("compare", option) for option in DECIDING]
+PAIRS += [("forecast", option) for option in OPTIONS if option[0] in ("data", "noise")]
 
 
 TIDY = "subject,time_h,analyte,value,unit\nA,0,il6,1,pg/mL\n"
@@ -99,7 +100,7 @@ ORDER = {
         *("keys", "analyte", "cells", "covariates", "observations", "cohort", "tables", "prior", "site", "noise"),
         *("gradient", "problem", "synthetic", "assay", "variability", "panel", "arguments", "population"),
         *("samplers", "predictive", "population_tree", "summary", "posterior", "verdict", "figures", "prediction"),
-        *("decisions", "population_figures", "checks", "report"),
+        *("decisions", "warning", "population_figures", "checks", "report"),
     ],
     "inference/tables": [
         *("table", "catalogue", "converters", "published", "form", "nonmem", "export", "account", "tidy"),
@@ -117,6 +118,7 @@ ORDER["inference/decisions"] = [
     *("options", "outcomes", "patients", "counterfactual", "utility", "decide", "information", "optimum"),
     *("comparison_tree", "decision_figures", "decision_report"),
 ]
+ORDER["inference/warning"] = ["arriving", "alarm", "rivals", "scores", "replay", "warning_figures"]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
 
