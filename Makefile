@@ -9,7 +9,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export CYTOSTORM_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help setup fit test test-slow lint docs timing benchmark kills certificates lock clean
+.PHONY: help setup fit test test-slow lint docs timing trials benchmark kills certificates lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,7 +58,12 @@ benchmark: $(READY) $(STAN)/.ready  ## time and accuracy here, against LSODA, pl
 	$(BIN)/python benchmarks/against_stan.py network --minutes 20
 	$(BIN)/python benchmarks/against_stan.py hierarchical --minutes 4
 	PYTHONPATH=tests $(BIN)/python benchmarks/cohorts.py
+	$(BIN)/python benchmarks/timing.py
 	$(BIN)/python benchmarks/page.py
+
+trials: $(READY)  ## virtual trials, and warnings of fifty synthetic patients; writes docs/trials.md and docs/warning.md
+	$(BIN)/python benchmarks/trials.py
+	$(BIN)/python benchmarks/warning.py
 
 $(STAN)/.ready: benchmarks/stan-requirements.txt $(READY)
 	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(STAN)

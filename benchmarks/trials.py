@@ -132,30 +132,27 @@ def rows() -> list[Row]:
     ]
 
 
+HEAD = """# Virtual trials
+
+What trials found, and what the storm network does in {num} patients drawn from its prior (`configs/prior/network.yaml`;
+`python benchmarks/trials.py` writes this page). The endpoint is a peak of tissue damage above {severe:g}, which is no death:
+directions can be compared, sizes cannot. Every patient is compared with itself from one decision on, so that nobody is
+counted as treated for having lived long enough; who never reaches the decision is left out of both arms. What must hold for
+a yes was written down before the first run.
+
+| trials | virtual trial: treated against untreated | agrees |
+|---|---|---|"""
+
+
 def page(found: list[Row]) -> str:
     """The page in Markdown."""
-    lines = [
-        "# Virtual trials",
-        "",
-        f"What trials found, and what the storm network does in patients drawn from its prior (`configs/prior/network.yaml`, {NUM}",
-        "draws; `python benchmarks/trials.py` writes this page). The endpoint is a peak of tissue damage above"
-        f" {SEVERE:g}, which is no death: directions",
-        "can be compared, sizes cannot. Every patient is compared with itself from one decision on, so that nobody is counted",
-        "as treated for having lived long enough; who never reaches the decision is left out of both arms. What must hold for a",
-        "yes was written down before the first run.",
-        "",
-        "| trials | virtual trial: treated against untreated | agrees |",
-        "|---|---|---|",
-    ]
+    lines = [HEAD.format(num=NUM, severe=SEVERE)]
     for row in found:
         told = "<br>".join(f"{name}: {effect}" for name, effect in row.told)
         lines.append(f"| **{row.claim}**<br>{row.source} | {told} | {'yes' if row.holds() else '**no**'} |")
     against = [row.claim for row in found if not row.holds()]
-    lines += [
-        "",
-        f"The model disagrees with: {'; '.join(against)}." if against else "The model disagrees with none of these.",
-        "",
-    ]
+    said = f"The model disagrees with: {'; '.join(against)}." if against else "The model disagrees with none of these."
+    lines += ["", f"{said} Where both can be told, its effects are far larger than those of trials.", ""]
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from cytostorm.inference.decisions import decide, information
 from cytostorm.inference.decisions.comparison_tree import comparison_tree
 from cytostorm.inference.decisions.counterfactual import Comparison, check, compare, units
 from cytostorm.inference.decisions.optimum import optimum
+from cytostorm.inference.decisions.options import NOW, TRIGGER
 from cytostorm.inference.decisions.outcomes import Outcome
 from cytostorm.inference.decisions.patients import Patient
 from cytostorm.inference.decisions.utility import Utility
@@ -166,6 +167,11 @@ def show(table: pd.DataFrame, outcomes: pd.DataFrame, names: list[str], most: in
     console.print(view)
 
 
+def since(clock: str) -> str:
+    """What a clock counts from, in words."""
+    return {NOW: "the decision", TRIGGER: "the trigger"}.get(clock, f"`{clock}`")
+
+
 def records(table: Any) -> list[dict[str, Any]]:
     """The rows of a table."""
     return table.to_dict("records")
@@ -175,9 +181,7 @@ def told(comparison: Comparison, tables: dict[str, pd.DataFrame]) -> list[str]:
     """The comparison in words."""
     label = comparison.patients[0] if len(comparison.patients) == 1 else "all"
     best = next(row for row in records(tables["decisions"]) if row["patient"] == label and row["expected_best"])
-    what = (
-        "no treatment" if best["clock"] == "" else f"{best['arm']} at {best['start_h']:g} h by the clock `{best['clock']}`"
-    )
+    what = "no treatment" if best["clock"] == "" else f"{best['arm']} {best['start_h']:g} h after {since(best['clock'])}"
     lines = [f"best: {what}, the best of all in {best['p_best']:.0%} of the draws; expected regret {plain(best['regret'])}"]
     for row in records(tables["windows"]):
         if row["patient"] != label:

@@ -5,8 +5,10 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from conftest import ROOT
 
+from cytostorm.inference import Arm, Cohort, Population, Priors, Subject, Synthetic, Variability
 from cytostorm.inference.decisions import decide, information
 from cytostorm.inference.decisions.counterfactual import NUM_PAST, Comparison, compare, grid, units
 from cytostorm.inference.decisions.optimum import optimum
@@ -24,7 +26,7 @@ from cytostorm.inference.decisions.outcomes import (
     Peak,
     Rebound,
 )
-from cytostorm.inference.decisions.patients import Patient, expected
+from cytostorm.inference.decisions.patients import Patient, expected, members, newcomers
 from cytostorm.inference.decisions.utility import Utility
 from cytostorm.inference.keys import root
 from cytostorm.models import Minimal, Network, Scenario, Solver, Treatment, outcome, quantities, simulate
@@ -339,6 +341,7 @@ def test_the_best_start_by_gradient_is_that_of_a_fine_grid(few):
     assert abs(found.slope_start) < 1e-3 * abs(found.utility)
 
 
+@pytest.mark.slow
 def test_the_best_dose_by_gradient_balances_what_it_brings_and_costs(few):
     """Exposure less a cost of the square of the dose, which is set so that the best dose is about 1.5 times the usual."""
     gain = exposure(150.0)
@@ -379,3 +382,61 @@ def test_every_read_out_has_a_unit():
     assert NUM_PAST % 2 == 0
     assert "k_fb" in quantities(Network())
     assert (ROOT / "configs" / "outcome" / "storm.yaml").is_file()
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    """Two patients of a population, and the tree of a fit of it that was written by hand: the second has twice the gain."""
+    cfg = composed("compare", ["solver.rtol=1e-4", "solver.atol=1e-6"])
+    model, story, solver = world(cfg)
+    data = [Synthetic((0.0, 24.0, last), ("il6",), seed=i).draw(model, story, solver) for i, last in enumerate((48.0, 60.0))]
+    rows = [dataclasses.replace(d, subject=(label,) * 3) for d, label in zip(data, "ab", strict=True)]
+    subjects = tuple(Subject(label, "", d, covariates={"weight": 80.0}) for label, d in zip("ab", rows, strict=True))
+    priors = Priors(k_fb={"median": 2.0, "fold": 3}, p_il6={"median": 16610.0, "fold": 2})
+    effects = Variability(effects={"k_fb": {"omega": {"median": 0.3, "fold": 3}}})
+    problem = Population({"*": Arm(model, story)}, Cohort(subjects), priors, effects, solver=solver)
+    random, shape = np.random.default_rng(0), (1, 30)
+    gain = 2 * np.exp(0.1 * random.standard_normal(shape))
+    posterior = xr.Dataset(
+        {
+            "k_fb": (("chain", "draw"), gain),
+            "p_il6": (("chain", "draw"), np.full(shape, 17_000.0)),
+            "sigma_il6": (("chain", "draw"), np.full(shape, 0.2)),
+            "omega": (("chain", "draw", "effect"), np.full((*shape, 1), 0.3)),
+            "subject_k_fb": (("chain", "draw", "subject"), np.stack([gain, 2 * gain], axis=-1)),
+        },
+        coords={"effect": ["k_fb"], "subject": ["a", "b"]},
+    )
+    return problem, xr.DataTree.from_dict({"posterior": posterior})
+
+
+def test_members_of_a_population_are_who_the_fit_says(cohort):
+    people = members(*cohort, None, None, root(0))
+    assert [p.label for p in people] == ["a", "b"]
+    assert [p.now for p in people] == [48.0, 60.0]
+    np.testing.assert_allclose(people[1].values["k_fb"], 2 * people[0].values["k_fb"])
+    np.testing.assert_allclose(people[0].values["p_il6"], 17_000.0, rtol=1e-6)
+    assert people[0].weight == 80.0
+    assert [p.label for p in members(*cohort, 10, 72.0, root(0), ["b"])] == ["b"]
+    with pytest.raises(ValueError, match="no subject 'c'"):
+        members(*cohort, None, None, root(0), ["c"])
+
+
+def test_newcomers_differ_as_the_population_does(cohort):
+    people = newcomers(*cohort, None, 0.0, root(0))
+    ratio = np.log(people[0].values["k_fb"] / people[1].values["k_fb"])
+    assert 0.2 < ratio.std() < 0.8  # SD 0.3 times the root of 2
+    assert people[0].now == 0.0
+
+
+def test_a_group_is_told_together_and_one_by_one(cohort):
+    """Each patient decides after its own last reading; doses follow body weight."""
+    people = members(*cohort, 20, None, root(0))
+    choices = options({"a": TCZ}, {"a": [0.0, 24.0]}, {"a": [1.0]}, {"a": Clock(NOW)})
+    found = compare(people, choices, {"u": Peak("damage"), "given": Given()}, 400.0, 97, ["il6"])
+    table = decide.decisions(found, Utility(u=-1.0))
+    assert table["patient"].tolist() == ["all"] * 3 + ["a"] * 3 + ["b"] * 3
+    assert found.start[1, :, 0].tolist() == [48.0, 60.0]
+    np.testing.assert_allclose(found.outcome[1, :, :, 1], 640.0)
+    each = table.set_index(["patient", "start_h"])["utility"]
+    assert each["all", 0.0] == pytest.approx((each["a", 0.0] + each["b", 0.0]) / 2)

@@ -13,6 +13,7 @@ from ..analyte import LABELS
 from ..figures import BLUE, GREY, INK, plain_ticks, styled
 from .counterfactual import Comparison
 from .decide import best_shares, cases, courses
+from .options import NOW, TRIGGER
 from .utility import Utility
 
 # Okabe and Ito's colours for the colour-blind, in an order in which neighbours differ in lightness too.
@@ -156,5 +157,6 @@ def _named(which: tuple[str, float]) -> str:
 
 
 def _axis(comparison: Comparison) -> str:
-    clocks = dict.fromkeys(option.clock.name for option in comparison.options[1:])
-    return f"start of treatment, by the clock {' or '.join(clocks)} [h]"
+    words = {NOW: "the decision", TRIGGER: "the trigger"}
+    clocks = dict.fromkeys(words.get(o.clock.name, o.clock.name) for o in comparison.options[1:])
+    return f"start of treatment since {' or '.join(clocks)} [h]"

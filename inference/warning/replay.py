@@ -29,8 +29,9 @@ def replay(
     watch: Watch | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[dict[str, list[Alarm]], pd.DataFrame]:
-    """Every forecast of every patient, one before any reading and one after each time of readings; and how each next reading
-    fell: patient, time_h, next_h, value, log_score (log predictive density) and crps (of the log-reading).
+    """Every forecast of every patient, one before any reading and one after each time of readings; and how each next
+    reading that is not censored fell: patient, time_h, next_h, value, log_score (log predictive density of the log-reading)
+    and crps.
 
     Raises what `arriving` raises.
     """
@@ -46,11 +47,12 @@ def replay(
             if found is not None and known.num:
                 drawn, density = found
                 row = _row(problem, watch.analyte, known.time)
+                if problem.data.cens[row]:  # what was not read cannot be scored by a density
+                    continue
                 value = float(problem.data.value[row])
                 crps = crps_weighted(drawn, known.weight, float(np.log(value)))
                 # The density of the logarithm: rivals forecast that.
-                told = density + np.log(value) if problem.data.cens[row] == 0 else density
-                rows.append((label, known.time, float(problem.data.time[row]), value, told, crps))
+                rows.append((label, known.time, float(problem.data.time[row]), value, density + np.log(value), crps))
         report(len(forecasts), len(problems))
     columns = ["patient", "time_h", "next_h", "value", "log_score", "crps"]
     return forecasts, pd.DataFrame(rows, columns=columns)
