@@ -61,7 +61,7 @@ benchmark: $(READY) $(STAN)/.ready  ## time and accuracy here, against LSODA, pl
 	$(BIN)/python benchmarks/timing.py
 	$(BIN)/python benchmarks/page.py
 
-trials: $(READY)  ## virtual trials, and warnings of fifty synthetic patients; writes docs/trials.md and docs/warning.md
+trials: $(READY)  ## virtual trials, and warnings of synthetic patients; writes docs/trials.md, docs/warning.md
 	$(BIN)/python benchmarks/trials.py
 	$(BIN)/python benchmarks/warning.py
 

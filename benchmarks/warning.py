@@ -103,7 +103,7 @@ CRPS its distance.
 
 ## Half of them storm
 
-As many storms as recoveries, which is more than the prior expects ({share:.0%} of its draws): hence intercepts above 0.
+As many storms as recoveries, which is more than the prior gives ({share:.0%} of its draws): hence intercepts above 0.
 
 {half}
 
