@@ -223,7 +223,7 @@ def test_a_forecast_leaves_its_tables_figures_and_tree(tmp_path, capsys):
         (["alarm=1.5"], "`alarm` is 1.5"),
         (["num_points=5"], "`num_points` is 5"),
         (["analyte=tears"], "unknown analyte"),
-        (["analyte=crp"], "has no reading of crp until"),
+        (["analyte=tnf"], "has no reading of tnf until"),
         (["known_until_h=-1.0"], "has no reading of il6 until -1 h"),
     ],
     ids=lambda x: x[0] if isinstance(x, list) else "",
