@@ -51,21 +51,25 @@ def together(
     return jax.tree.map(lambda *x: constant(np.stack([np.asarray(y) for y in x])), *plans)
 
 
-def filled(prepared: Plan, num: int) -> Plan:
-    """The same plan with `num` reading times, the last repeated, and all the legs and stretches that its doses can need.
+def filled(prepared: Plan, num: int, moving: bool = False) -> Plan:
+    """The same plan with `num` reading times, the last repeated, and as many legs as so many times and its doses can need.
 
-    Plans of one number of times and of doses of the same kinds then have one shape, whatever the numbers in them.
+    Plans of one number of times and of doses of the same kinds then have one shape, whatever the numbers in them. With
+    `moving` this holds where doses move, too, and for the stretches of diffrax, which those of no length slow down.
     """
     events = len(prepared.scenario.doses.events)
 
     def even(schedule: Schedule) -> Schedule:
         route = _longer(schedule.route, num, ("at",))
         route = _longer(route, num + events, ("start", "end", "limit", "fresh", "jump", "inflow"))
-        stretches = _longer(schedule.stretches, 1 + events, ("start", "end", "jump"))
-        return Schedule(_longer(stretches, events, ("edges",)), route)
+        stretches = schedule.stretches
+        if moving:
+            stretches = _longer(_longer(stretches, 1 + events, ("start", "end", "jump")), events, ("edges",))
+        return Schedule(stretches, route)
 
-    schedule, moving = even(prepared.schedule), even(prepared.moving)
-    return dataclasses.replace(_longer(prepared, num, ("times",)), schedule=schedule, moving=moving)
+    schedule = even(prepared.schedule)
+    moved = even(prepared.moving) if moving else schedule
+    return dataclasses.replace(_longer(prepared, num, ("times",)), schedule=schedule, moving=moved)
 
 
 def alike(histories: Sequence[Doses]) -> list[Doses]:

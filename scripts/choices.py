@@ -1,5 +1,6 @@
 """What a comparison is asked for: outcomes and their worth, patients, and the options to choose from."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .problem import prepare, world
 SCENARIO = ("model", "trigger", "treatment", "prior", "solver")
 STARTS = "0:96:12"
 NEXT = "next_reading"
+NUM_PRIOR = 1000  # draws of a prior
 
 
 def outcomes_of(cfg: DictConfig) -> tuple[dict[str, Outcome], Utility]:
@@ -46,7 +48,8 @@ def patients(cfg: DictConfig) -> tuple[list[Patient], float | None]:
     if cfg.fit is None:
         model, story, solver = world(cfg)
         with blame():
-            people = expected(model, story, build(cfg.prior), solver, float(cfg.now_h or 0.0), cfg.num_draws or 1000, key)
+            num = NUM_PRIOR if cfg.num_draws is None else cfg.num_draws
+            people = expected(model, story, build(cfg.prior), solver, float(cfg.now_h or 0.0), num, key)
         return people, cfg.trigger.get("horizon_h")
     asked = [str(o).split("=")[0].split(".")[0] for o in HydraConfig.get().overrides.task]
     if both := [name for name in SCENARIO if name in asked]:
@@ -61,19 +64,14 @@ def patients(cfg: DictConfig) -> tuple[list[Patient], float | None]:
     with blame():
         people = _of_fit(cfg, problem, tree, key)
     if cfg.rewrite_past:
-        people = [Patient(p.label, p.model, p.scenario, p.values, p.solver, p.scenario.start) for p in people]
+        people = [dataclasses.replace(p, now=p.scenario.start) for p in people]
     return people, None if "arms" in fit and fit.arms else fit.trigger.get("horizon_h")
 
 
 def _of_fit(cfg: DictConfig, problem: Any, tree: xr.DataTree, key: Any) -> list[Patient]:
-    now = None if cfg.now_h is None else float(cfg.now_h)
+    now = None if cfg.now_h is None or cfg.rewrite_past else float(cfg.now_h)
     if isinstance(problem, ci.Problem):
-        last = float(problem.data.time.max())
-        if now is not None and now < last and not cfg.rewrite_past:
-            raise BadConfig(
-                f"`now_h` is {now:g}, before the last reading, {last:g} h; the past cannot be changed, give more"
-            )
-        return fitted(problem, tree, cfg.num_draws, last if now is None else now, key)
+        return fitted(problem, tree, cfg.num_draws, now, key)
     if cfg.new_subjects:
         return newcomers(problem, tree, cfg.num_draws, now or 0.0, key)
     return members(problem, tree, cfg.num_draws, now, key, list(cfg.subjects or ()))

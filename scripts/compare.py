@@ -144,7 +144,8 @@ def show(table: pd.DataFrame, outcomes: pd.DataFrame, names: list[str], most: in
     means = {name: list(theirs.loc[theirs["outcome"] == name, "mean"]) for name in names}
     digits = max(0, 2 - int(np.floor(np.log10(max(np.abs(own[["q5", "q95"]].to_numpy()).max(), 1e-9)))))
     view = Table(title="decisions", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("arm", "start", "dose", *names, "utility gained, 90 %", "better", "best", "regret"):
+    doses = [] if set(own["dose"]) <= {0.0, 1.0} else ["dose"]  # of no treatment, and of all as the treatment says
+    for column in ("arm", "start", *doses, *names, "utility gained, 90 %", "better", "best", "regret"):
         view.add_column(
             column.replace("_", " "),
             justify="left" if column == "arm" else "right",
@@ -156,7 +157,7 @@ def show(table: pd.DataFrame, outcomes: pd.DataFrame, names: list[str], most: in
         view.add_row(
             row["arm"],
             f"{row['start_h']:g}" if treated else "",
-            f"{row['dose']:g}" if treated else "",
+            *(f"{row[name]:g}" if treated else "" for name in doses),
             *(f"{means[name][row['option']]:.2g}" for name in names),
             f"{gained[0]} ({gained[1]} to {gained[2]})" if treated else "",
             f"{row['p_better']:.2f}" if treated else "",

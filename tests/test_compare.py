@@ -131,7 +131,7 @@ def test_a_fit_that_failed_is_refused_unless_forced(fit, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["now_h=20.0"], "before the last reading, 60 h"),
+        (["now_h=20.0"], "before the last reading of 'S01', 60 h"),
         (["trigger=cart"], "`trigger` and `fit` are both given"),
         (["outcome=il6"], "not among the outcomes"),
     ],

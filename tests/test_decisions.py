@@ -10,6 +10,7 @@ from conftest import ROOT
 
 from cytostorm.inference import Arm, Cohort, Population, Priors, Subject, Synthetic, Variability
 from cytostorm.inference.decisions import decide, information
+from cytostorm.inference.decisions import optimum as optimum_module
 from cytostorm.inference.decisions.counterfactual import NUM_PAST, Comparison, compare, grid, units
 from cytostorm.inference.decisions.optimum import optimum
 from cytostorm.inference.decisions.options import NOW, Clock, Option, options, spread
@@ -360,6 +361,24 @@ def test_the_best_dose_by_gradient_balances_what_it_brings_and_costs(few):
     assert found.dose == pytest.approx(best, abs=0.05)
 
 
+@pytest.mark.parametrize(("clock", "begin"), [(NOW, 72.0), ("trigger", 72.0), ("il6", 62.0)])
+def test_the_climb_begins_where_the_option_starts(few, monkeypatch, clock, begin):
+    """Whatever its clock; here 12 h after a decision at 60 h, 72 h after the trigger, or 2 h after a level was reached."""
+    found = {}
+
+    def minimize(look, x, **_):
+        found["start"] = x[0]
+        raise InterruptedError
+
+    monkeypatch.setattr(optimum_module, "minimize", minimize)
+    late, of = dataclasses.replace(few, now=60.0), {"il6": Clock("il6", "il6", 300.0)}
+    start = {NOW: 12.0, "trigger": 72.0, "il6": 2.0}[clock]
+    arm = Option("a", TCZ, start, 1.0, of.get(clock, Clock(clock)))
+    with pytest.raises(InterruptedError):
+        optimum(late, arm, {"u": Peak("il6")}, Utility(u=-1.0), 260.0, 11, 2, (1.0, 1.0))
+    assert 60 + 200 * found["start"] == pytest.approx(begin)
+
+
 def test_what_has_no_slope_is_not_climbed(few):
     with pytest.raises(ValueError, match=r"`utility.escape` weighs an outcome that is yes or no"):
         optimum(
@@ -418,6 +437,8 @@ def test_members_of_a_population_are_who_the_fit_says(cohort):
     np.testing.assert_allclose(people[0].values["p_il6"], 17_000.0, rtol=1e-6)
     assert people[0].weight == 80.0
     assert [p.label for p in members(*cohort, 10, 72.0, root(0), ["b"])] == ["b"]
+    with pytest.raises(ValueError, match="before the last reading of 'b', 60 h"):
+        members(*cohort, None, 50.0, root(0))
     with pytest.raises(ValueError, match="no subject 'c'"):
         members(*cohort, None, None, root(0), ["c"])
 

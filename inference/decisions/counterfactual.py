@@ -180,7 +180,7 @@ class Programs:
 
         def prepared(start: float) -> Plan:
             story = under(patient, option, min(start, end + 1))  # never: after the end
-            found = filled(plan(patient.model, story, times, moving), len(times))
+            found = filled(plan(patient.model, story, times, moving), len(times), moving=True)
             return dataclasses.replace(found, moving=found.schedule)  # nothing moves
 
         same = bool(np.all(start == start[0]))

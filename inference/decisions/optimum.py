@@ -136,11 +136,11 @@ def optimum(
         count += 1
         start = _off(patient.now + x[0] * wide, given, times)
         scenario = under(patient, Option(option.arm, option.treatment, 0.0, float(np.exp(x[1])), option.clock), start)
-        prepared = filled(plan(patient.model, scenario, times, moving), len(times))
+        prepared = filled(plan(patient.model, scenario, times, moving), len(times), moving=True)
         value, slopes, _ = jax.device_get(program(values, prepared, read, given, np.array([start, x[1]])))
         return -float(value), -np.array([slopes[0] * wide, slopes[1]])
 
-    begin = np.array([(option.start_h - patient.now) / wide, np.log(np.clip(option.dose, low, high))])
+    begin = np.array([(_start(option, patient) - patient.now) / wide, np.log(np.clip(option.dose, low, high))])
     bounds: Any = [(NUDGE / wide, 1 - 2 * NUDGE / wide), (np.log(low), np.log(high))]
     found = minimize(look, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": tolerance, "maxiter": 40})
     slopes = -found.jac * np.array([1 / wide, np.exp(-found.x[1])])
@@ -156,6 +156,13 @@ def optimum(
         count,
         bool(found.success),
     )
+
+
+def _start(option: Option, patient: Patient) -> float:
+    """Where the search begins [h]: when the option starts; by a clock that each draw sets for itself, so long after now."""
+    if option.clock.of is not None:
+        return patient.now + max(option.start_h, 0.0)
+    return float(option.start(patient.now, np.zeros(0), {}, 1)[0])
 
 
 def _off(start: float, given: Doses, times: np.ndarray) -> float:

@@ -58,11 +58,16 @@ def expected(
     return [Patient("prior", model, scenario, {n: np.asarray(x) for n, x in drawn.items()}, solver, now)]
 
 
-def fitted(problem: Problem, tree: xr.DataTree, num: int | None, now: float, key: PRNGKeyArray) -> list[Patient]:
-    """The subject of a fit, by `num` draws of its posterior or all."""
+def fitted(problem: Problem, tree: xr.DataTree, num: int | None, now: float | None, key: PRNGKeyArray) -> list[Patient]:
+    """The subject of a fit, by `num` draws of its posterior or all; it decides after its last reading unless `now` is given.
+
+    Raises `ValueError` for a decision before that reading.
+    """
+    (label,), last = set(problem.data.subject), float(problem.data.time.max())
+    now = _decision(label, last, now)
     _, drawn, _ = posterior_draws(problem, tree, num, key)
     own = {name: drawn[name] for name in problem.priors}
-    return [Patient(problem.data.subject[0], problem.model, problem.scenario, own, problem.solver, now)]
+    return [Patient(label, problem.model, problem.scenario, own, problem.solver, now)]
 
 
 def members(
@@ -75,7 +80,7 @@ def members(
 ) -> list[Patient]:
     """Subjects of a population's fit, all or those named; each decides after its own last reading unless `now` is given.
 
-    Raises `ValueError` for a label that is not in the cohort.
+    Raises `ValueError` for a label that is not in the cohort, and for a decision before the last reading of a subject.
     """
     problem.cohort.subset(labels or problem.cohort.labels)
     index, drawn, _ = posterior_draws(problem, tree, num, key)
@@ -84,7 +89,9 @@ def members(
     own = {name: np.exp(np.asarray(x)) for name, x in centre.items()}
     for name in problem.variability.effects:
         own[name] = posterior[f"subject_{name}"].values.reshape(-1, len(problem.cohort))[index]
-    return _patients(problem, own, now, labels)
+    chosen = labels or problem.cohort.labels
+    last = {s.label: float(s.data.time.max(initial=s.start)) for s in problem.cohort}
+    return _patients(problem, own, {label: _decision(label, last[label], now) for label in chosen})
 
 
 def newcomers(problem: Population, tree: xr.DataTree, num: int | None, now: float, key: PRNGKeyArray) -> list[Patient]:
@@ -92,20 +99,30 @@ def newcomers(problem: Population, tree: xr.DataTree, num: int | None, now: floa
     key_draws, key_who = branches(key, 2)
     _, drawn, _ = posterior_draws(problem, tree, num, key_draws)
     theta = by_batch(problem, lambda at, values, key: at.individual(at.renewed(values, key)), drawn, key_who)
-    return _patients(problem, {name: np.exp(theta[:, :, k]) for k, name in enumerate(problem.priors)}, now)
+    own = {name: np.exp(theta[:, :, k]) for k, name in enumerate(problem.priors)}
+    return _patients(problem, own, dict.fromkeys(problem.cohort.labels, now))
 
 
-def _patients(
-    problem: Population, own: dict[str, np.ndarray], now: float | None, labels: Sequence[str] = ()
-) -> list[Patient]:
+def _decision(label: str, last: float, now: float | None) -> float:
+    """When to decide [h]: at `now`, or else at the last reading."""
+    if now is not None and now < last:
+        raise ValueError(
+            f"`now_h` is {now:g}, before the last reading of {label!r}, {last:g} h: the past cannot be changed; give more,"
+            " or ask what would have been with rewrite_past=true"
+        )
+    return last if now is None else now
+
+
+def _patients(problem: Population, own: dict[str, np.ndarray], now: dict[str, float]) -> list[Patient]:
+    """Those of the cohort of whom `now` tells when they decide."""
     found = {}
     for part in problem.panels:
         for place, i in enumerate(part.members):
             subject, arm = problem.cohort.subjects[i], problem.arm(problem.cohort.subjects[i])
-            known = {name: np.full(len(next(iter(own.values()))), float(x[place])) for name, x in part.known.items()}
-            last = float(subject.data.time.max(initial=subject.start)) if now is None else now
-            values = known | {name: x[:, i] for name, x in own.items()}
-            found[subject.label] = Patient(
-                subject.label, arm.model, subject.under(arm.scenario), values, problem.solver, last
-            )
-    return [found[label] for label in labels or problem.cohort.labels]
+            if subject.label in now:
+                values = {name: x[:, i] for name, x in own.items()}
+                size = len(next(iter(values.values())))
+                values |= {name: np.full(size, float(x[place])) for name, x in part.known.items()}
+                story, when = subject.under(arm.scenario), now[subject.label]
+                found[subject.label] = Patient(subject.label, arm.model, story, values, problem.solver, when)
+    return [found[label] for label in now]

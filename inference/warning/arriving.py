@@ -122,12 +122,11 @@ def arriving(
     """
     last = float(problem.data.time.max())
     if until < last:
-        raise ValueError(f"curves until {until:g} h do not reach the last reading, {last:g} h; raise `until_h`")
+        raise ValueError(f"curves until {until:g} h do not reach the last reading, {last:g} h; give a later `until`")
     padded = problem.padded()
     grid = np.arange(problem.scenario.start, until + step, step)
     times = np.unique(np.concatenate([grid, padded.data.time]))
     prepared = filled(plan(problem.model, problem.scenario, times, problem.within.moving), len(times) + -len(times) % ROUND)
-    prepared = dataclasses.replace(prepared, moving=prepared.schedule)
     padded = eqx.tree_at(lambda p: p.when, padded, np.searchsorted(times, padded.data.time))
     watch = watch or Watch()
     look, margin = watch.look(padded, prepared)
