@@ -1,10 +1,13 @@
 """Twenty cohorts of known truth, fitted; and what a gradient costs as a cohort grows: `make benchmark` runs it.
 
+    python benchmarks/cohorts.py [cost | recovery]      one of the two, or both
+
 The problem is that of `hierarchical`. Truths are drawn from the prior and readings from the model under them, so that 90 %
 intervals hold 90 % of the truths if the posterior is right. The cost is measured on 5, 20 and 80 such subjects.
 """
 
 import dataclasses
+import sys
 import tempfile
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from results import merge
 from scipy.stats import binom
 
 import cytostorm.inference as ci
+from cytostorm.inference.arguments import jitted
 from cytostorm.inference.figures import BLUE, GREY, styled
 from cytostorm.inference.keys import branches, root
 from cytostorm.inference.verdict import largest_rhat
@@ -49,13 +53,13 @@ def recovered() -> dict:
     """For every shared quantity, how many of the cohorts have the truth inside their interval; and the largest R-hat."""
     problem, sampler = problem_of(20)
     sampler = dataclasses.replace(sampler, num_draws=300)
-    keys = branches(root(7), 3)
+    keys, read = branches(root(7), 3), jitted(lambda at, values: at.read(values), problem)
     truths = {name: np.asarray(x) for name, x in problem.draw(keys[0], 2 * COHORTS).items()}
     inside: dict[str, int] = {}
     worst, done, unsolved = 0.0, 0, 0
     for i, (key, key_fit) in enumerate(zip(branches(keys[1], 2 * COHORTS), branches(keys[2], 2 * COHORTS), strict=True)):
         truth = {name: jnp.asarray(x[i]) for name, x in truths.items()}
-        log_f, okay = jax.jit(problem.read)(truth)
+        log_f, okay = read(truth)
         if done == COHORTS:
             break
         if not okay.all():
@@ -114,12 +118,16 @@ def drawn(ms: dict) -> None:
 def main() -> None:
     """Measure, fit, print and keep."""
     device.start("cpu")
-    ms = cost()
-    print("value and gradient: " + ", ".join(f"{num} subjects {x:.2f} ms" for num, x in ms.items()))
-    drawn(ms)
-    found = recovered()
-    print(f"{COHORTS} cohorts, truths inside their 90 % interval: {found['inside']} (of 20, {found['allowed']} allowed)")
-    merge("cohorts", {"ms": ms} | found)
+    parts = sys.argv[1:] or ["cost", "recovery"]
+    if "cost" in parts:
+        ms = cost()
+        print("value and gradient: " + ", ".join(f"{num} subjects {x:.2f} ms" for num, x in ms.items()))
+        drawn(ms)
+        merge("cohorts", {"ms": ms})
+    if "recovery" in parts:
+        found = recovered()
+        print(f"{COHORTS} cohorts, truths inside their 90 % interval: {found['inside']} (of 20, {found['allowed']} allowed)")
+        merge("cohorts", found)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ class Host(eqx.Module):
 
     # T cells
     s_t_sup:    Scalar = quantity(0.0, r"s_\mathrm{t,sup}", "cells/uL/h", "superagonist recruitment (TGN1412 only)", source="assumed")
+    w_t:        Scalar = quantity(0.0, r"w_\mathrm{t}", "cells/uL", "T cells at the start (trigger)", source="assumed")
     s_t_ag:     Scalar = quantity(0.0, r"s_\mathrm{t,ag}", "cells/uL/h", "antigen-driven recruitment", source="assumed")
     k_t_exp:    Scalar = quantity(0.037, r"k_\mathrm{t,exp}", "1/h", "T expansion", source="0.037 = doubling 0.78 d, Stein 2019 (transcribed); trigger values assumed")
     x_t_cap:    Scalar = quantity(2000.0, r"x_\mathrm{t,cap}", "cells/uL", "T capacity", source="assumed")

@@ -82,11 +82,11 @@ class Network(Host, Model):
         return targets()
 
     def rest(self) -> Float[Array, " state"]:
-        """The start of the design: baseline cytokines, acute phase and temperature in balance with them."""
+        """The start of the design: infused T cells, baseline cytokines, acute phase and temperature in balance with them."""
         IL6, TNF = self.s_il6 / (self.k_il6_np + self.k_il6_rm), self.w_tnf
         AP = IL6 / (IL6 + self.x_ap_il6)
         y = dict.fromkeys((state.name for state in self.states), jnp.zeros(()))
-        y |= {"tnf": TNF, "il6": IL6, "ifn_gamma": self.s_ifn / self.k_ifn, "il10": self.w_il10}
+        y |= {"t_cells": self.w_t, "tnf": TNF, "il6": IL6, "ifn_gamma": self.s_ifn / self.k_ifn, "il10": self.w_il10}
         y |= {"acute_phase": AP, "crp": self.w_crp + self.p_crp * AP, "ferritin": self.w_fer + self.p_fer_ap * AP}
         fx = 0.7 * H1(IL6, self.x_temp_il6) + 0.3 * H1(TNF, self.x_temp_tnf)
         y["temperature"] = self.w_temp + self.p_temp * (1 - jnp.exp(-fx))

@@ -68,7 +68,7 @@ STEROID_TOO_LONG = (("drug", "dexamethasone"), ("dose", 10.0), ("number", 16), (
 P = Phenomenon
 # fmt: off
 PHENOMENA = [
-    P("rest", "IL-6 without a trigger, gain 4, after 28 d", "pg/mL", 0, HEALTHY_IL6, lambda: tell("cart", 4, initial=(("antigen", 0.0), ("t_cells", 0.0)), until=672.0).end(), "Janum 2016"),
+    P("rest", "IL-6 without a trigger, gain 4, after 28 d", "pg/mL", 0, HEALTHY_IL6, lambda: tell("cart", 4, initial=(("antigen", 0.0),), changes=(("w_t", 0.0),), until=672.0).end(), "Janum 2016"),
     P("LPS 2 ng/kg", "IL-6 peak", "pg/mL", 561, 1042, lambda: _lps(2).peak(), "Janum 2016, 801 +- 30 %"),
     P("LPS 2 ng/kg", "time of the IL-6 peak", "h", 2, 3, lambda: _lps(2).time_of_peak(), "Janum 2016"),
     P("LPS 2 ng/kg", "IL-6 peaks after TNF by", "h", 0, 2, lambda: _lps(2).time_of_peak() - _lps(2).time_of_peak("tnf"), "Janum 2016"),

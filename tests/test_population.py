@@ -38,6 +38,7 @@ from cytostorm.inference.observations import joined
 from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, given_curve, leave_one_out, mean_curve
 from cytostorm.inference.prediction.npde import prediction_errors
 from cytostorm.inference.prediction.refit import refitted
+from cytostorm.inference.samplers.blocks import Blocks
 from cytostorm.inference.samplers.metric import covariance, information
 from cytostorm.inference.summary import related
 from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion
@@ -104,6 +105,25 @@ def test_centred_and_not_are_one_posterior():
     assert np.allclose(plain.individual(values | {"z": z[None]}), centred.individual(other))
     volume = NUM * np.log(OMEGA)
     assert np.isclose(log_density(plain, values | {"z": z[None]}) - volume, log_density(centred, other))
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_a_chain_starts_every_subject_where_its_own_readings_say(centred):
+    """Given the population's middle, a subject's own mode is its mean drawn to the median."""
+    problem = levels(centred)
+    density = Density(problem)
+    found = Starting("subjects", 60).find(density, KEY, 2, Blocks())
+    pull = OMEGA**2 / (OMEGA**2 + SIGMA**2 / 4)
+    for position in found.position:
+        own = problem.individual(density.values(jnp.asarray(position)))[:, 0]
+        assert np.allclose(own, pull * np.log(VALUES).mean(axis=1), atol=0.06)
+    assert not np.allclose(*found.position, atol=1e-6)
+    assert found.num_solves == 2 * (6 * 60 + 1)
+
+
+def test_one_subject_does_not_start_by_subjects():
+    with pytest.raises(ValueError, match="there is one subject; choose 'screened' or 'map'"):
+        Starting("subjects").find(Density(alone(treated()[0], Elimination())), KEY, 2, Blocks())
 
 
 def alone(subject, model):

@@ -237,7 +237,10 @@ def test_a_posterior_of_many_parameters_is_refused_at_once():
         (lambda: SMC(target_ess=1.5), "`target_ess` is 1.5; give a number between 0 and 1"),
         (lambda: SMC(max_temperatures=0), "`max_temperatures` is 0; give 1 or more"),
         (lambda: Laplace(num_draws=10), "`num_draws` is 10; give a multiple of 4, 8 or more"),
-        (lambda: Starting("zero"), "`start.method` is 'zero'; choose from: screened, random, median, map, laplace"),
+        (
+            lambda: Starting("zero"),
+            "`start.method` is 'zero'; choose from: screened, random, median, map, laplace, subjects",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(make, message):

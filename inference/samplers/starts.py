@@ -1,5 +1,6 @@
 """Starting points that cannot fail: prior draws that were solved, climbed from, and told apart by the modes they reach."""
 
+import dataclasses
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,11 @@ from scipy.optimize import minimize
 from ..keys import branches
 from .blocks import Blocks
 from .density import Density
+from .each import best_of_each
 from .settings import at_least_one
 
 METHODS = ("screened", "random", "median", "map", "laplace")
+OF_SUBJECTS = "subjects"  # for populations
 CLIMBS = ("map", "laplace")  # those that find modes
 WALL = 1e4  # how far above a start the energy lies where no solve succeeds: a line search can still interpolate
 STEP = 1e-3  # of the differences of gradients that give the curvature, in the logarithm of a parameter
@@ -114,7 +117,8 @@ class Starting(eqx.Module):
     """How chains start: one stage before sampling.
 
     `num_screened` prior draws are solved in one batch. `screened` starts each chain at the best of them, one per chain,
-    `random` at any that could be solved; `median` starts all at the prior median, if that can be solved. `map` and
+    `random` at any that could be solved; `median` starts all at the prior median, if that can be solved. `subjects` starts
+    a population at the median too, but every subject at the best of its own draws, others in each chain. `map` and
     `laplace` climb from `num_climbs` of them to local maxima of the density, and start chains there (`map`) or at draws
     from the normal distributions around them (`laplace`), over all modes in turn, so that chains that disagree are
     seen to.
@@ -125,8 +129,8 @@ class Starting(eqx.Module):
     num_climbs: int = eqx.field(default=16, static=True)
 
     def __check_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"`start.method` is {self.method!r}; choose from: {', '.join(METHODS)}")
+        if self.method not in (known := (*METHODS, OF_SUBJECTS)):
+            raise ValueError(f"`start.method` is {self.method!r}; choose from: {', '.join(known)}")
         at_least_one(self, "num_screened", "num_climbs", within="start.")
 
     def find(self, density: Density, key: PRNGKeyArray, num_chains: int, blocks: Blocks) -> Starts:
@@ -142,6 +146,8 @@ class Starting(eqx.Module):
         return found
 
     def _find(self, density: Density, key: PRNGKeyArray, num_chains: int) -> Starts:
+        if self.method == OF_SUBJECTS:
+            return self._by_subject(density, key, num_chains)
         key_prior, key_chain = branches(key, 2)
         probe, drawn = Probe(density), density.drawn(key_prior, self.num_screened)
         energy = probe.energy(drawn)
@@ -178,6 +184,20 @@ class Starting(eqx.Module):
             position = _around(probe, key_chain, position, spreads[turn])
         climbs = np.stack([energy[begin], after], axis=1)
         return Starts(position, climbs, mode, modes, spreads, weight, *counts, probe.num_failed, probe.num_solves)
+
+    def _by_subject(self, density: Density, key: PRNGKeyArray, num_chains: int) -> Starts:
+        if not density.sites.num_subjects:
+            raise ValueError("`start.method` is 'subjects', and there is one subject; choose 'screened' or 'map'")
+        with ThreadPoolExecutor(THREADS) as pool:
+            search = lambda key: best_of_each(density, key, self.num_screened)  # noqa: E731
+            found = list(pool.map(search, branches(key, num_chains)))
+        position, solves, failed = np.stack([x[0] for x in found]), sum(x[1] for x in found), sum(x[2] for x in found)
+        if not np.isfinite(Probe(density).energy(position)).all():
+            raise NoStart(
+                "some subject could not be solved at any of its draws; narrow the priors, check units and doses, or raise"
+                " `solver.max_steps`"
+            )
+        return dataclasses.replace(without_climbs(position, solves, failed), num_solves=solves + num_chains)
 
 
 def climb(probe: Probe, begin: Float[np.ndarray, "climb parameter"]) -> list[Path]:
