@@ -17,7 +17,7 @@ from rich.table import Table
 import cytostorm.inference as ci
 from cytostorm.inference.identifiability import design, directions, findings, scaling
 from cytostorm.inference.identifiability.information import Everywhere, told
-from cytostorm.inference.identifiability.profile import Profile, profiles
+from cytostorm.inference.identifiability.profile import FEWEST_POINTS, Profile, profiles
 from cytostorm.inference.keys import branches, root
 from cytostorm.inference.samplers import thinned
 from cytostorm.inference.summary import plain
@@ -70,6 +70,12 @@ def _identify(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
     hardware = device.start(**cfg.device)
     it = asked(cfg)
     futures.check(cfg.next, it.problem)
+    if cfg.pair is not None and (len(cfg.pair) != 2 or any(name not in it.problem.sampled for name in cfg.pair)):
+        raise BadConfig(f"`pair` is {list(cfg.pair)}; name two of: {', '.join(it.problem.sampled)}")
+    if cfg.num_draws < FEWEST:
+        raise BadConfig(f"`num_draws` is {cfg.num_draws}; give {FEWEST} or more")
+    if cfg.num_points < FEWEST_POINTS:
+        raise BadConfig(f"`num_points` of a profile is {cfg.num_points}; give {FEWEST_POINTS} or more")
     ways, left = futures.stories(cfg.next, it.problem)
     when = futures.times(cfg.next, it.problem, it.horizon)
     config_hash = begin(cfg, folder)
@@ -141,8 +147,7 @@ def look(cfg: DictConfig, it: Asked, ways: dict, when: np.ndarray, stage: Callab
     flat = {name: x.reshape(-1) for name, x in draws.items()}
     position = np.asarray(density.sites.positions(flat))
     best = position[np.argsort(-likelihood.ravel(), kind="stable")[:NUM_CLIMBS]]
-    with blame():
-        found, climber = profiles(sensed, best, cfg.num_points, stage("profiles"))
+    found, climber = profiles(sensed, best, cfg.num_points, stage("profiles"))
     here = {name: x[thinned(len(position), cfg.next.num_draws)] for name, x in flat.items()}
     if cfg.next.at == "prior":
         here = {name: np.asarray(x)[: cfg.next.num_draws] for name, x in density.values(prior[okay]).items()}
@@ -200,13 +205,20 @@ def draw(cfg: DictConfig, folder: Path, problem: ci.Problem, seen: Seen, tables:
         "profiles": figures.profiled(seen.profiles, text, tables["identifiability"]),
         "next": figures.next_readings(seen.known, seen.ahead, tables["next"], about),
     }
-    pairs = [row for row in findings.records(tables["directions"]) if len(row["parameters"].split()) == 2]
-    if pairs:
+    pair = pair_of(cfg, tables["directions"])
+    if pair:
         prior = {name: np.exp(seen.prior[:, k]) for k, name in enumerate(problem.sampled)}
-        found["confounded"] = figures.confusion(seen.draws, prior, pairs[0]["parameters"].split(), text, pairs[0]["words"])
+        found["pair"] = figures.together(seen.draws, prior, pair, text)
     for name, figure in found.items():
         figure.savefig(folder / f"{name}.png")
         plt.close(figure)
+
+
+def pair_of(cfg: DictConfig, directions: pd.DataFrame) -> list[str]:
+    """The two parameters that are drawn together: those asked for, or those most often not told apart, if there are any."""
+    if cfg.pair is not None:
+        return [str(name) for name in cfg.pair]
+    return next((names for names in map(str.split, directions["parameters"]) if len(names) == 2), [])
 
 
 def show(table: pd.DataFrame) -> None:

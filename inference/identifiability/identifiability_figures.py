@@ -102,14 +102,13 @@ def next_readings(
     return figure
 
 
-def confusion(
+def together(
     draws: Mapping[str, np.ndarray],
     prior: Mapping[str, np.ndarray],
     names: Sequence[str],
-    text: dict[str, dict[str, str]],
-    title: str,
+    text: Mapping[str, Mapping[str, str]],
 ) -> Figure:
-    """Two parameters that cannot be told apart: their joint posterior over their prior."""
+    """The joint posterior of two parameters over their prior."""
     a, b = names
     shown = thinned(draws[a].size, MOST)
     with styled():
@@ -117,7 +116,8 @@ def confusion(
         ax.plot(prior[a], prior[b], "x", ms=4, mew=0.8, color=GREY, alpha=0.8, label="prior")
         ax.plot(draws[a].ravel()[shown], draws[b].ravel()[shown], ".", ms=3, color=BLUE, alpha=0.5, label="posterior")
         ax.set(xscale="log", yscale="log", xlabel=_label(text[a]), ylabel=_label(text[b]))
-        ax.set_title(title.replace(": ", ":\n"), fontsize=9)
+        between = np.corrcoef(np.log(draws[a].ravel()), np.log(draws[b].ravel()))[0, 1]
+        ax.set_title(f"correlation of the logarithms {between:.2f}")
         for axis, x in ((ax.xaxis, prior[a]), (ax.yaxis, prior[b])):
             plain_ticks(axis, float(x.max() / x.min()))
         ax.legend(fontsize=9, markerscale=2, loc="lower left")

@@ -24,6 +24,7 @@ DROP = float(chi2.ppf(0.95, 1)) / 2  # of the log-likelihood, at the ends of the
 MASS = 0.99  # of the prior, over which a parameter is profiled
 LOOSE = 10.0
 STEPS = 25  # of a climb at most
+FEWEST_POINTS = 5
 PASSES = 2  # outwards and back; later ones find what lies in another valley
 ENOUGH = 1e-3  # a climb that gains less is at its end
 FARTHEST = 1.0  # in standard deviations of the prior: the longest step along any parameter
@@ -117,10 +118,10 @@ def profiles(
 
     `look` is `told` of the problem. The climb to the estimate begins at each of `starts`.
 
-    Raises `ValueError` for fewer than five points.
+    Raises `ValueError` for fewer than `FEWEST_POINTS`.
     """
-    if num_points < 5:
-        raise ValueError(f"`num_points` of a profile is {num_points}; give 5 or more")
+    if num_points < FEWEST_POINTS:
+        raise ValueError(f"`num_points` of a profile is {num_points}; give {FEWEST_POINTS} or more")
     climber, names, each = Climber(look), list(look.problem.sampled), (num_points - 1) // 2
     best = highest(climber, starts)
     size = len(names)
