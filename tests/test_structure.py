@@ -100,7 +100,7 @@ ORDER = {
         *("keys", "analyte", "cells", "covariates", "observations", "cohort", "tables", "prior", "site", "noise"),
         *("gradient", "problem", "synthetic", "assay", "variability", "panel", "arguments", "population"),
         *("samplers", "predictive", "population_tree", "summary", "posterior", "verdict", "figures", "prediction"),
-        *("decisions", "warning", "population_figures", "checks", "report"),
+        *("decisions", "warning", "identifiability", "population_figures", "checks", "report"),
     ],
     "inference/tables": [
         *("table", "catalogue", "converters", "published", "form", "nonmem", "export", "account", "tidy"),
@@ -119,6 +119,9 @@ ORDER["inference/decisions"] = [
     *("comparison_tree", "decision_figures", "decision_report"),
 ]
 ORDER["inference/warning"] = ["arriving", "alarm", "rivals", "scores", "replay", "warning_figures"]
+ORDER["inference/identifiability"] = [
+    *("information", "directions", "profile", "scaling", "design", "findings", "identifiability_figures"),
+]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
 

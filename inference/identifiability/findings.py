@@ -1,0 +1,105 @@
+"""What is found of each parameter, in one table and in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from ..problem import Problem
+from ..summary import LESSONS, plain
+from .profile import Profile
+from .scaling import BOTH, PRIOR
+
+COMMON = 0.3  # the share of draws from which on a combination belongs to the verdict on its parameters
+HARDLY, WELL = LESSONS[0][0], LESSONS[1][0]
+WORDS = {"well": "told well", "partly": "partly told", "hardly": "hardly told"}
+
+
+def expected(information: Float[np.ndarray, "draw p p"], spread: Float[np.ndarray, " p"]) -> pd.DataFrame:
+    """Per parameter, over the draws: the standard error of the logarithm that the readings alone would leave (median), and
+    the contraction of the prior's variance (median, 5 and 95 %).
+
+    The error is infinite where it exceeds a thousand standard deviations of the prior.
+    """
+    scaled = spread[:, None] * information * spread
+    values, vectors = np.linalg.eigh(scaled)
+    alone = np.einsum("dij,dj->di", vectors**2, 1 / np.maximum(values, 1e-300))
+    error = np.median(np.where(alone < 1e6, np.sqrt(alone) * spread, np.inf), axis=0)
+    left = np.einsum("dij,dj->di", vectors**2, 1 / (1 + np.maximum(values, 0.0)))
+    low, middle, high = np.quantile(1 - left, (0.05, 0.5, 0.95), axis=0)
+    columns = {"standard_error": error, "expected_contraction": middle, "expected_q5": low, "expected_q95": high}
+    return pd.DataFrame(columns)
+
+
+def learned(problem: Problem, draws: Mapping[str, Float[np.ndarray, "chain draw"]]) -> pd.DataFrame:
+    """Per parameter: median and 90 % interval of the posterior, contraction, and what it says in a word."""
+    rows = []
+    for name, prior in problem.sampled.items():
+        x = np.asarray(draws[name]).ravel()
+        low, middle, high = np.quantile(x, (0.05, 0.5, 0.95))
+        contraction = 1 - float(np.var(np.log(x))) / prior.log_sd**2
+        rows.append((middle, low, high, contraction, next(word for bound, word in LESSONS if contraction < bound)))
+    return pd.DataFrame(rows, columns=["median", "q5", "q95", "contraction", "taught"])
+
+
+def table(
+    problem: Problem,
+    information: Float[np.ndarray, "draw p p"],
+    draws: Mapping[str, Float[np.ndarray, "chain draw"]],
+    found: Sequence[Profile],
+    scaling: pd.DataFrame,
+    directions: pd.DataFrame,
+) -> pd.DataFrame:
+    """One row per sampled parameter: all that was found of it, and a verdict in plain words."""
+    text = problem.describe()
+    about = pd.DataFrame(
+        {
+            "parameter": list(text),
+            "symbol": [x["symbol"] for x in text.values()],
+            "unit": [x["unit"] for x in text.values()],
+            "prior_median": [p.median for p in problem.sampled.values()],
+            "prior_log_sd": [p.log_sd for p in problem.sampled.values()],
+        }
+    )
+    fitted = pd.DataFrame([(p.kind, p.estimate, p.low, p.high) for p in found])
+    fitted.columns = ["profile", "estimate", "profile_low", "profile_high"]
+    parts = [about, expected(information, problem.sites.spread), fitted, learned(problem, draws)]
+    whole = pd.concat([*parts, scaling.reset_index(drop=True)], axis=1)
+    with_others = [confounded(name, directions) for name in text]
+    whole["confounded_with"] = [" ".join(others) for others, _ in with_others]
+    rows = zip(records(whole), with_others, strict=True)
+    whole["verdict"] = [verdict(row, others, words) for row, (others, words) in rows]
+    return whole.assign(meaning=[x["meaning"] for x in text.values()])
+
+
+def records(table: Any) -> list[dict[str, Any]]:
+    """The rows of a table, by column."""
+    return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
+
+
+def confounded(name: str, directions: pd.DataFrame) -> tuple[list[str], str]:
+    """The parameters from which this one cannot be told in many draws, and the most common such combination in words."""
+    common = directions[directions["share"] >= COMMON]
+    mine = [row for row in records(common) if name in row["parameters"].split() and " " in row["parameters"]]
+    others = [other for row in mine for other in row["parameters"].split() if other != name]
+    return list(dict.fromkeys(others)), mine[0]["words"] if mine else ""
+
+
+def verdict(row: Mapping[str, Any], others: Sequence[str], words: str) -> str:
+    """What the readings tell of a parameter, how, and what else it rests on."""
+    said, unit = WORDS[row["taught"]], "" if row["unit"] == "1" else f" {row['unit']}"
+    low, high = plain(row["profile_low"]), plain(row["profile_high"])
+    alone = {"bounded below": f"above {low}{unit}", "bounded above": f"below {high}{unit}", "flat": "open"}
+    if row["taught"] != "well" and others:
+        said += f": {words}"
+    elif row["profile"] == "bounded":
+        said += f": {low} to {high}{unit}"
+    elif row["taught"] == "hardly":
+        said += f": the readings leave it {alone[row['profile']]}"
+    else:
+        said += f", given the priors of the others: the readings alone leave it {alone[row['profile']]}"
+    if row["rests_on"] == BOTH:
+        return f"{said}; prior and readings pull apart"
+    return f"{said}; it rests on the prior" if row["rests_on"] == PRIOR else said
