@@ -19,8 +19,10 @@ from .posterior import assemble as assemble
 from .posterior import infer as infer
 from .posterior import load as load
 from .posterior import save as save
+from .prior import Belief as Belief
 from .prior import Prior as Prior
 from .prior import Priors as Priors
+from .prior import TruncatedNormal as TruncatedNormal
 from .problem import Problem as Problem
 from .samplers import NUTS as NUTS
 from .samplers import Blocks as Blocks
