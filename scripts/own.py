@@ -35,7 +35,7 @@ def model(path: str, sha256: str = "", **parameters: float) -> Model:
     return replace(found, {name: constant(float(x), float) for name, x in parameters.items()})
 
 
-def priors(path: str, **more: Belief | Mapping[str, float] | None) -> Priors:
+def priors(path: str | None, **more: Belief | Mapping[str, float] | None) -> Priors:
     """The `priors` of a file, or others in their place; a parameter whose prior is None is not sampled.
 
     Raises `ValueError` for a file without them, and for one that names no parameter of its model.
@@ -53,7 +53,7 @@ def priors(path: str, **more: Belief | Mapping[str, float] | None) -> Priors:
         return Priors(**{name: prior for name, prior in (dict(given) | more).items() if prior is not None})
 
 
-def noise(path: str, **more: Any) -> LogNormal:
+def noise(path: str | None, **more: Any) -> LogNormal:
     """The `noise` of a file, the arguments of log-normal noise by name, or others in their place; the default without it."""
     module, _ = _known(path)
     with _at(path):
@@ -65,8 +65,10 @@ def noise(path: str, **more: Any) -> LogNormal:
         return LogNormal(**given)
 
 
-def _known(path: str) -> tuple[ModuleType, Model]:
+def _known(path: str | None) -> tuple[ModuleType, Model]:
     """What a file defines, and its model; a file is run once for its content."""
+    if path is None:
+        raise ValueError("prior=own and noise=own go with a model of your own; give model=own model.path=FILE")
     if not (digest := fingerprint(path)):
         raise ValueError(f"{path}: no such file; give the path of a Python file that defines a model")
     module, found = _loaded(path, digest)
@@ -126,7 +128,7 @@ def _try(model: Model) -> None:
 
 
 @contextmanager
-def _at(path: str) -> Iterator[None]:
+def _at(path: str | None) -> Iterator[None]:
     """Whatever a user's file raises is a `ValueError` that names it, and the line."""
     try:
         yield
