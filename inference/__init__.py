@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from numpyro import __version__ as _numpyro  # noqa: F401
 
 from . import samplers
+from .analyte import declare as declare
 from .cohort import Cohort as Cohort
 from .cohort import Subject as Subject
 from .cohort import merged as merged
