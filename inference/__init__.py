@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from numpyro import __version__ as _numpyro  # noqa: F401
 
 from . import samplers
+from .analyte import declare as declare
 from .cohort import Cohort as Cohort
 from .cohort import Subject as Subject
 from .cohort import merged as merged
@@ -19,8 +20,10 @@ from .posterior import assemble as assemble
 from .posterior import infer as infer
 from .posterior import load as load
 from .posterior import save as save
+from .prior import Belief as Belief
 from .prior import Prior as Prior
 from .prior import Priors as Priors
+from .prior import TruncatedNormal as TruncatedNormal
 from .problem import Problem as Problem
 from .samplers import NUTS as NUTS
 from .samplers import Blocks as Blocks

@@ -1,7 +1,8 @@
-"""The analytes that a table may hold: their names, their aliases and their units."""
+"""The analytes that a table may hold, those of one's own models among them: their names, aliases and units."""
 
 import functools
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pint
@@ -42,21 +43,43 @@ def canonical(name: str) -> str:
 
     Raises `ValueError` for an unknown analyte; the message lists the known ones.
     """
-    key = re.sub(r"[^a-z0-9αβγ]", "", name.strip().lower()).replace("α", "alpha").replace("β", "beta")
-    key = key.replace("γ", "gamma")
-    key = _ALIASES.get(key, key)
+    key = _ALIASES.get(_folded(name), _folded(name))
     if key not in UNITS:
         raise ValueError(f"unknown analyte {name!r}; known: {', '.join(UNITS)}")
     return key
 
 
+def declare(analytes: Mapping[str, str]) -> None:
+    """Make the analytes of a model of one's own, with their units, known to tables, figures and tasks.
+
+    Raises `ValueError` for one that is known in another unit, and for a name that stands for another analyte.
+    """
+    for name, unit in analytes.items():
+        key = _ALIASES.get(_folded(name), _folded(name))
+        if key in UNITS and key != name:
+            raise ValueError(f"analyte `{name}` would be read as `{key}`; give it another name, or that one")
+        if UNITS.get(name, unit) != unit:
+            raise ValueError(f"analyte `{name}` is in {unit}, but known in {UNITS[name]}; give it that unit or another name")
+    for name, unit in analytes.items():
+        UNITS[name] = unit
+        LABELS.setdefault(name, name.replace("_", " "))
+        _ALIASES[_folded(name)] = name
+
+
+def _folded(name: str) -> str:
+    key = re.sub(r"[^a-z0-9αβγ]", "", name.strip().lower())
+    return key.replace("α", "alpha").replace("β", "beta").replace("γ", "gamma")
+
+
 @functools.cache
 def factor(unit: str, analyte: str) -> float:
-    """The factor that brings a value in `unit` to the unit of `analyte`.
+    """The factor that brings a value in `unit` to the unit of `analyte`: 1 where they are written alike.
 
     Raises `ValueError` for a unit that pint does not know or that measures something else.
     """
     target = UNITS[analyte]
+    if unit.strip() == target:
+        return 1.0
     try:
         return float(_registry().Quantity(1.0, unit.strip()).to(target).magnitude)
     except pint.DimensionalityError as error:

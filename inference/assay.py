@@ -9,7 +9,7 @@ import numpy as np
 import numpyro
 from jaxtyping import Array, Float
 
-from .prior import Prior
+from .prior import Belief
 from .site import Site, Values, positive
 
 MEANINGS = {
@@ -25,14 +25,14 @@ class Assays(eqx.Module):
     the pairs of study and analyte, and `scaled` says which of them a reading belongs to.
     """
 
-    priors: dict[str, Prior]
+    priors: dict[str, Belief]
     scales: tuple[tuple[str, str], ...] = eqx.field(static=True)
     scaled: Float[Array | np.ndarray, "obs scale"]
 
     def __init__(
         self,
-        factor: Prior | None,
-        background: Prior | None,
+        factor: Belief | None,
+        background: Belief | None,
         studies: Sequence[str],
         analytes: Sequence[str],
         reference: str | None = None,

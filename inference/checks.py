@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from .figures import BLUE, GREY, INK, ORANGE, plain_ticks, styled
+from .figures import BLUE, GREY, INK, ORANGE, pace, plain_ticks, styled
 from .observations import Observations
 
 
@@ -31,9 +31,11 @@ def predictive(table: pd.DataFrame, data: Observations) -> Figure:
             if rows.any():
                 ax.plot(at[rows], ratio["value"][rows], marker, ms=6, color=color, mec="white", ls="", label=label)
         several = len(set(data.analyte)) > 1
-        labels = [f"{t:g}" + (f" {a}" if several else "") for t, a in zip(table["time_h"], table["analyte"], strict=True)]
+        unit, hours = pace(np.ptp(table["time_h"]))
+        times = table["time_h"] / hours
+        labels = [f"{t:g}" + (f" {a}" if several else "") for t, a in zip(times, table["analyte"], strict=True)]
         ax.set_xticks(at, labels, fontsize=8, rotation=90 if several or len(at) > 25 else 0)
-        ax.set(yscale="log", xlabel="time [h]", ylabel="reading / predicted median")
+        ax.set(yscale="log", xlabel=f"time [{unit}]", ylabel="reading / predicted median")
         plain_ticks(ax.yaxis, ax.get_ylim()[1] / ax.get_ylim()[0])
         ax.legend(fontsize=8.5, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
     return figure

@@ -11,14 +11,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
-from scipy.stats import gaussian_kde, norm
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from scipy.stats import gaussian_kde
 
-from cytostorm.models import Model, Scenario
+from cytostorm.models import HOURS, Model, Scenario
 from cytostorm.models.readout import UNITS
 
 from .analyte import LABELS
 from .observations import Observations
+from .prior import recalled
 
 INK, BLUE, GREY, ORANGE = "#1f2430", "#2166ac", "#9aa3ad", "#d95f02"
 
@@ -65,7 +66,8 @@ def trajectories(tree: xr.DataTree, data: Observations) -> Figure:
             readings(ax, data, rows)
             low = min(q[0].min(), data.value[rows].min())
             high = max(q[4].max(), data.value[rows].max())
-            ax.set(yscale="log", ylim=(low / 3, high * 3), xlabel="time [h]")
+            ax.set(yscale="log", ylim=(low / 3, high * 3))
+            clock(ax)
             ax.set_ylabel(f"{LABELS[analyte]} [{curves[analyte].attrs['units']}]")
             ax.legend(loc="upper right", fontsize=9)
     return figure
@@ -115,8 +117,8 @@ def course(
         for ax in axes.flat[: len(moved) + len(extra)] if given.size else ():
             foot = ax.get_xaxis_transform()
             ax.plot(given, np.zeros(given.size), "^", ms=5, color=ORANGE, clip_on=False, transform=foot)
-        for ax in axes[-1]:
-            ax.set_xlabel("time [h]")
+        for ax in axes.flat[: len(moved) + len(extra)]:
+            clock(ax, labelled=ax in axes[-1])
     return figure
 
 
@@ -169,9 +171,10 @@ def prior_posterior(tree: xr.DataTree, table: pd.DataFrame, truth: dict[str, flo
             ax.remove()
         for ax, name in zip(axes.flat, names, strict=False):
             a = posterior[name].attrs
-            mid, sd = np.log(a["prior_median"]), a["prior_log_sd"]
-            x = np.linspace(mid - 3.2 * sd, mid + 3.2 * sd, 300)
-            ax.fill_between(np.exp(x), norm.pdf(x, mid, sd), color=GREY, alpha=0.4, lw=0, label="prior")
+            prior = recalled(a)
+            low, high = prior.log_quantile(np.array([-3.2, 3.2]))
+            x = np.linspace(low, high, 300)
+            ax.fill_between(np.exp(x), np.exp(prior.log_density(x)), color=GREY, alpha=0.4, lw=0, label="prior")
             density = gaussian_kde(np.log(posterior[name].values.ravel()))(x)
             ax.plot(np.exp(x), density, color=BLUE, lw=1.6, label="posterior")
             if truth and name in truth:
@@ -179,7 +182,7 @@ def prior_posterior(tree: xr.DataTree, table: pd.DataFrame, truth: dict[str, flo
             row = table.loc[name]
             ax.set_title(f"contraction {row['contraction']:.2f}, {row['taught']}", fontsize=8.5)
             ax.set(xscale="log", yticks=[], ylim=(0, None), xlabel=_label(a))
-            plain_ticks(ax.xaxis, np.exp(6.4 * sd))
+            plain_ticks(ax.xaxis, np.exp(x[-1] - x[0]))
             ax.spines["left"].set_visible(False)
         axes.flat[0].legend(fontsize=8, loc="upper left", handlelength=1)
     return figure
@@ -188,7 +191,7 @@ def prior_posterior(tree: xr.DataTree, table: pd.DataFrame, truth: dict[str, flo
 def pair(tree: xr.DataTree, truth: dict[str, float] | None = None) -> Figure | None:
     """The joint posterior of feedback gain and IL-6 clearance, its marginals, and the fold; None if not sampled."""
     posterior, prior = tree["posterior"].to_dataset(), tree["prior"].to_dataset()
-    if not {"gamma", "k_l"} <= set(posterior.data_vars):
+    if not {"gamma", "k_l", "critical_gain"} <= set(posterior.data_vars):
         return None
     x, y = (posterior[name].values.ravel() for name in ("gamma", "k_l"))
     critical = float(posterior["critical_gain"].median())
@@ -230,6 +233,24 @@ def pair(tree: xr.DataTree, truth: dict[str, float] | None = None) -> Figure | N
 def _label(attributes: dict) -> str:
     unit = attributes["units"]
     return f"${attributes['symbol']}$" + ("" if unit == "1" else f" [{unit}]")
+
+
+def pace(span: float) -> tuple[str, float]:
+    """The unit in which so long a time [h] is shown, and its hours: years from two years on."""
+    unit = "year" if span > 2 * HOURS["year"] else "h"
+    return unit, HOURS[unit]
+
+
+def clock(ax: Axes, labelled: bool = True) -> None:
+    """Ticks and label of an axis of time, which is in hours, in the unit of its `pace`."""
+    low, high = ax.get_xlim()
+    unit, hours = pace(high - low)
+    if unit != "h":
+        ticks = np.array(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True).tick_values(low / hours, high / hours))
+        ax.set_xticks(ticks * hours, [f"{tick:g}" for tick in ticks])
+        ax.set_xlim(low, high)
+    if labelled:
+        ax.set_xlabel(f"time [{unit}]")
 
 
 def plain_ticks(axis: Axis, ratio: float) -> None:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .analyte import LABELS
 from .observations import Observations
-from .prior import Prior
+from .prior import Belief, Prior
 from .site import Values
 
 
@@ -22,7 +22,7 @@ class Noise(eqx.Module):
     """The distribution of readings given their log-predictions `log_f`."""
 
     @abc.abstractmethod
-    def parameters(self, data: Observations) -> dict[str, Prior]:
+    def parameters(self, data: Observations) -> dict[str, Belief]:
         """The noise parameters that `data` inform, with their priors."""
 
     @abc.abstractmethod
@@ -62,7 +62,7 @@ class LogNormal(Noise):
     of so many degrees of freedom in place of the normal one, which outliers move less.
     """
 
-    sigma: Prior = eqx.field(default_factory=lambda: Prior(0.2, 3.0))
+    sigma: Belief = eqx.field(default_factory=lambda: Prior(0.2, 3.0))
     per_analyte: bool = eqx.field(default=False, static=True)
     nu: float | None = eqx.field(default=None, static=True)
 
@@ -70,7 +70,7 @@ class LogNormal(Noise):
         if self.nu is not None and not self.nu > 0:
             raise ValueError(f"`nu` of the noise is {self.nu}; give degrees of freedom above 0, or null for normal noise")
 
-    def parameters(self, data: Observations) -> dict[str, Prior]:
+    def parameters(self, data: Observations) -> dict[str, Belief]:
         """The noise parameters that `data` inform, with their priors: none where all rows are summaries."""
         read = [a for a, single in zip(data.analyte, data.individual, strict=True) if single]
         return dict.fromkeys([self._name(a) for a in read], self.sigma)

@@ -21,7 +21,7 @@ from .gradient import with_jacobian
 from .noise import LogNormal, Noise
 from .observations import Observations, joined
 from .panel import Arm, Panel, panel
-from .prior import Prior, Priors
+from .prior import Belief, Priors
 from .problem import Reading, described
 from .site import Sites, Values, positive
 from .variability import Variability
@@ -34,7 +34,7 @@ class Population(eqx.Module):
     are the same in all. A subject whose readings are the mean of $n$ lies closer to the median by $1/\sqrt n$, and so
     do its readings to their predictions.
 
-    `sampled` is every sampled scalar with a log-normal prior: the population's medians and the noise.
+    `sampled` is every sampled positive scalar with its prior: the population's medians and the noise.
 
     Arms are named by subjects: `subject.arm`, or the study where that is blank. An arm called `*` is for all others.
     `reference` is the study on whose scale predictions are (the first, unless named): the assays of others have factors.
@@ -56,7 +56,7 @@ class Population(eqx.Module):
     weight: Float[np.ndarray, " subject"]
     scatter: Float[np.ndarray, " obs"]
     assays: Assays
-    sampled: dict[str, Prior] = eqx.field(static=True)
+    sampled: dict[str, Belief] = eqx.field(static=True)
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from .assay import MEANINGS
 from .keys import branches, root
 from .panel import Panel
 from .population import Population
+from .prior import recorded
 from .samplers import Draws, thinned
 from .site import Values
 
@@ -227,7 +228,7 @@ def _describe(tree: xr.DataTree, problem: Population) -> None:
     known = problem.describe()
     text: dict[str, dict[str, Any]] = {n: dict(d) for n, d in known.items()}
     for name, prior in problem.sampled.items():
-        text[name] |= {"prior_median": prior.median, "prior_fold": prior.fold, "prior_log_sd": prior.log_sd}
+        text[name] |= recorded(prior)
     for name, q in derivations(next(iter(problem.arms.values())).model).items():
         text[name] = {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning}
     text["omega"] = {"symbol": r"\omega", "unit": "1", "meaning": "SD of the logarithm of a parameter between subjects"}

@@ -16,6 +16,7 @@ from .keys import branches
 from .population import Population
 from .population_tree import assemble_population
 from .predictive import Prediction, predict
+from .prior import recorded
 from .problem import Problem
 from .samplers import NUTS, Draws, Sampler, Starts
 
@@ -145,7 +146,7 @@ def _describe(tree: xr.DataTree, problem: Problem) -> None:
     """Write symbol, unit, meaning and prior of every variable into its attributes."""
     text: dict[str, dict[str, Any]] = {n: dict(d) for n, d in problem.describe().items()}
     for name, prior in problem.sampled.items():
-        text[name] |= {"prior_median": prior.median, "prior_fold": prior.fold, "prior_log_sd": prior.log_sd}
+        text[name] |= recorded(prior)
     for name, q in derivations(problem.model).items():
         text[name] = {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning}
     for group in ("posterior", "prior"):

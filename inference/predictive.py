@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from cytostorm.models import Plan, constant, derivations
 
-from .prior import Prior
+from .prior import Belief
 from .problem import Problem
 
 BATCH = 256
@@ -49,7 +49,7 @@ def predict(problem: Problem, values: dict[str, Float[np.ndarray, " draw"]], gri
 
 @eqx.filter_jit
 def _predict(
-    problem: Problem, priors: dict[str, Prior], values: dict[str, Array], grid: Plan, key: PRNGKeyArray, begin: Array
+    problem: Problem, priors: dict[str, Belief], values: dict[str, Array], grid: Plan, key: PRNGKeyArray, begin: Array
 ) -> Prediction:
     def one(values: dict[str, Array], key: Array) -> Prediction:
         model = problem.build(values)

@@ -30,7 +30,7 @@ from .gradient import with_jacobian
 from .keys import normal
 from .noise import LogNormal, Noise
 from .observations import ROUND, Observations
-from .prior import Prior, Priors
+from .prior import Belief, Priors
 from .site import Sites, Values, positive
 
 
@@ -53,7 +53,7 @@ class Problem(eqx.Module):
     within: Reach
     prepared: Plan
     when: Int[np.ndarray, " obs"]
-    sampled: dict[str, Prior] = eqx.field(static=True)
+    sampled: dict[str, Belief] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Problem(eqx.Module):
 
     def draw(self, key: PRNGKeyArray, num: int) -> Values:
         """`num` draws of every sampled parameter from its prior."""
-        return self.sites.values(self.sites.centre + self.sites.spread * normal(key, (num, self.sites.size)))
+        return self.sites.values(self.sites.drawn(normal(key, (num, self.sites.size))))
 
     def build(self, values: Values) -> Model:
         """The model with the sampled parameters at these values."""

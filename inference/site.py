@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.distributions.transforms import ExpTransform
 
 from .observations import Observations
-from .prior import Prior
+from .prior import Belief
 
 type Values = dict[str, Array]
 
@@ -64,7 +64,8 @@ class Program(Protocol):
 class Site(eqx.Module):
     """A sampled quantity: `transform` maps an unconstrained array of `shape` to its value.
 
-    `centre` and `spread` say where its prior lies before the transform, and how wide: the scale of a first step.
+    `centre` and `spread` say where its prior lies before the transform, and how wide: the scale of a first step. `prior` is
+    that of every entry, where there is one for all; without it the prior is normal there.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -72,6 +73,7 @@ class Site(eqx.Module):
     centre: float | tuple[float, ...] = eqx.field(default=0.0, static=True)
     spread: float | tuple[float, ...] = eqx.field(default=1.0, static=True)
     by_subject: bool = eqx.field(default=False, static=True)
+    prior: Belief | None = eqx.field(default=None, static=True)
 
     @property
     def size(self) -> int:
@@ -79,9 +81,9 @@ class Site(eqx.Module):
         return int(np.prod(self.shape))
 
 
-def positive(prior: Prior, shape: tuple[int, ...] = ()) -> Site:
-    """The site of a positive quantity with a log-normal prior: its logarithm is unconstrained."""
-    return Site(shape, ExpTransform(), float(np.log(prior.median)), prior.log_sd)
+def positive(prior: Belief, shape: tuple[int, ...] = ()) -> Site:
+    """The site of a positive quantity: its logarithm is unconstrained."""
+    return Site(shape, ExpTransform(), float(np.log(prior.median)), prior.log_sd, prior=prior)
 
 
 class Sites(eqx.Module):
@@ -120,6 +122,19 @@ class Sites(eqx.Module):
         """The width of the prior along every entry of a position."""
         return np.concatenate([np.full(site.size, site.spread) for site in self.parts.values()])
 
+    def drawn(self, z: Float[Any, "*batch parameter"]) -> Float[Any, "*batch parameter"]:
+        """The position of a draw from the prior, where `z` is one of independent standard normal numbers."""
+        xp = jnp if isinstance(z, Tracer) else np
+        parts = [
+            site.centre + site.spread * part if site.prior is None else site.prior.log_quantile(part)
+            for _, site, part in self._flat(z)
+        ]
+        return xp.concatenate(parts, axis=-1)
+
+    def log_prior(self, position: Float[np.ndarray, "*batch parameter"]) -> Float[np.ndarray, "*batch"]:
+        """The log-density of the prior at a position, where every site has a prior of its own."""
+        return np.sum([site.prior.log_density(x).sum(axis=-1) for _, site, x in self._flat(position) if site.prior], axis=0)
+
     def values(self, position: Float[Any, "*batch parameter"]) -> Values:
         """The sampled quantities at a position."""
         if self._positive and isinstance(position, Tracer):  # one operation for all: many are traced and compiled longer
@@ -149,8 +164,11 @@ class Sites(eqx.Module):
         return all(isinstance(site.transform, ExpTransform) for site in self.parts.values())
 
     def _split(self, position: Any):
+        for name, site, part in self._flat(position):
+            yield name, site, part.reshape(*part.shape[:-1], *site.shape)
+
+    def _flat(self, position: Any):
         begin = 0
         for name, site in self.parts.items():
-            part = position[..., begin : begin + site.size]
-            yield name, site, part.reshape(*part.shape[:-1], *site.shape)
+            yield name, site, position[..., begin : begin + site.size]
             begin += site.size

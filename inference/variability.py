@@ -12,7 +12,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 from numpyro.distributions.transforms import CorrCholeskyTransform, ExpTransform, IdentityTransform
 
-from .prior import Prior
+from .prior import Belief, Prior
 from .site import Site, Values
 
 KINDS = ("power", "exponential")
@@ -81,16 +81,16 @@ class Variability(eqx.Module):
     effects: Mapping[str, Effect] = eqx.field(static=True)  # a tree would sort them by name
     correlation: float | None = eqx.field(static=True)
     covariates: tuple[Covariate, ...]
-    assay: Prior | None
-    background: Prior | None
+    assay: Belief | None
+    background: Belief | None
 
     def __init__(
         self,
         effects: Mapping[str, Effect | Mapping[str, Any]],
         correlation: float | None = 2.0,
         covariates: Sequence[Covariate | Mapping[str, Any]] = (),
-        assay: Prior | None = None,
-        background: Prior | None = None,
+        assay: Belief | None = None,
+        background: Belief | None = None,
     ):
         self.effects = {name: x if isinstance(x, Effect) else _effect(name, x) for name, x in effects.items()}
         self.correlation, self.assay, self.background = correlation, assay, background

@@ -9,6 +9,10 @@ jax.config.update("jax_enable_x64", True)
 
 from .batch import filled as filled  # noqa: E402
 from .batch import together as together  # noqa: E402
+from .clock import DAY as DAY  # noqa: E402
+from .clock import HOURS as HOURS  # noqa: E402
+from .clock import WEEK as WEEK  # noqa: E402
+from .clock import YEAR as YEAR  # noqa: E402
 from .constant import constant as constant  # noqa: E402
 from .dose import Doses as Doses  # noqa: E402
 from .dose import bolus as bolus  # noqa: E402

@@ -27,7 +27,8 @@ class Model(eqx.Module):
     """An ordinary differential equation $\\dot y = f(t, y)$ driven by doses, and its read-outs.
 
     `states` lists the entries of the packed state $y$ in order, `analytes` names what `observe` returns, with
-    units. Time is in hours.
+    units. Time is in hours: a rate per day is divided by `DAY`, one per year by `YEAR`. Initial values that are sampled are
+    parameters of which `rest` is made.
     """
 
     states: ClassVar[tuple[State, ...]]

@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 import cytostorm.inference as ci
 
-from .compose import BadConfig, blame, check, composed
+from .compose import RUN, BadConfig, blame, build, check, composed
 from .run import console
 
 # How a table is understood, by the option of the group `data` that reads it.
@@ -25,7 +25,10 @@ def audit(file: str, *overrides: str) -> int:
         raise BadConfig(f"`data={form}` reads no such file; choose from: {', '.join(f'data={name}' for name in READERS)}")
     chosen = [f"data={form}", *(x for x in overrides if not x.startswith("data=")), "data.path=the_file"]
     check("fit", chosen)
-    options = OmegaConf.to_container(composed("fit", chosen).data, resolve=True)
+    cfg = composed("fit", chosen)
+    if str(cfg.model._target_).startswith(RUN):
+        build(cfg.model)  # its analytes are known then
+    options = OmegaConf.to_container(cfg.data, resolve=True)
     assert isinstance(options, dict)
     with blame():
         understood = READERS[form](**{str(k): v for k, v in options.items() if k != "_target_"} | {"path": file})

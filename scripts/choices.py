@@ -54,7 +54,7 @@ def patients(cfg: DictConfig) -> tuple[list[Patient], float | None]:
     asked = [str(o).split("=")[0].split(".")[0] for o in HydraConfig.get().overrides.task]
     if both := [name for name in SCENARIO if name in asked]:
         raise BadConfig(f"`{both[0]}` and `fit` are both given; the fit has its own: leave one out")
-    fit, tree = finished(Path(str(cfg.fit)))
+    fit, tree = finished(Path(str(cfg.fit)), cfg.own)
     passed = "verdict" in tree.attrs and ci.Verdict.model_validate_json(tree.attrs["verdict"]).passed
     if not passed and not cfg.force:
         raise BadConfig(

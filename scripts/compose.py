@@ -1,9 +1,11 @@
 """From a configuration to objects: every key, option and type is checked, and the config is the constructor call."""
 
+import hashlib
 import importlib
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -12,11 +14,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 import cytostorm.models as models
 from cytostorm.models import quantities
 
+RUN = ("cytostorm.scripts.own.", "cytostorm.inference.decisions.outcomes.Custom")  # targets that run a file of the user's
 DECLARED = ("Minimal", "Network", "Endotoxin", "Transit", "Expansion")
 
 
@@ -42,6 +45,12 @@ def register() -> None:
         declared = quantities(getattr(models, name)())
         inner = {n: q.value for n, q in declared.items() if n in inspect.signature(getattr(models, name)).parameters}
         store.store(group="declared", name=name, node=inner)
+    OmegaConf.register_new_resolver("sha256", fingerprint, replace=True)
+
+
+def fingerprint(path: str) -> str:
+    """The SHA-256 of a file; blank where there is none."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else ""
 
 
 register()
@@ -118,6 +127,24 @@ def build(node: Any) -> Any:
             raise BadConfig(f"{node['_target_']}: {error}") from error
 
 
+def named(node: Any, own: str | None, folder: Path) -> None:
+    """Let a configuration that was found in a folder run the file `own`, and no other.
+
+    Raises `BadConfig` where it would run a file, and none is named.
+    """
+    if isinstance(node, ListConfig):
+        for item in node:
+            named(item, own, folder)
+    if not isinstance(node, DictConfig):
+        return
+    if str(node.get("_target_")).startswith(RUN):
+        if own is None or "path" not in node:
+            raise BadConfig(f"the fit in {folder} is of a model of your own; name its file, which is run, with `own=FILE`")
+        node.path = own
+    for value in node.values():
+        named(value, own, folder)
+
+
 def _target(path: str) -> Any:
     module, _, name = path.rpartition(".")
     if not path.startswith("cytostorm.") or name.startswith("_"):
@@ -154,7 +181,7 @@ def _same_types(cfg: Any, reference: Any, path: str = "") -> None:
     """Refuse a value whose type differs from the default's; a default of null takes anything."""
     if isinstance(reference, DictConfig) and isinstance(cfg, DictConfig):
         for key in cfg:
-            if key in reference and not OmegaConf.is_missing(cfg, key) and not OmegaConf.is_missing(reference, key):
+            if key in reference and _given(cfg, key) and _given(reference, key):
                 _same_types(cfg[key], reference[key], f"{path}.{key}".lstrip("."))
         return
     kind = next((kind for kind in _TYPES if isinstance(reference, kind)), None)
@@ -163,6 +190,15 @@ def _same_types(cfg: Any, reference: Any, path: str = "") -> None:
     name, accepted = _TYPES[kind]
     if not isinstance(cfg, accepted) or (isinstance(cfg, bool) and kind is not bool):
         raise BadConfig(f"`{path}` is {cfg!r}; {name} is expected, as in {reference!r}")
+
+
+def _given(cfg: DictConfig, key: Any) -> bool:
+    """Whether a key has a value, and not a missing one of another."""
+    try:
+        cfg[key]
+    except (MissingMandatoryValue, InterpolationToMissingValueError):
+        return False
+    return True
 
 
 # What a default of each type accepts; bool comes before int, which it is a kind of.

@@ -30,8 +30,8 @@ def main(cfg: DictConfig, folder: Path) -> int:
     hardware = device.start(**cfg.device)
     horizons = _checked(cfg)
     with blame():
+        problems = problems_of(cfg, cfg.analyte)
         analyte = canonical(cfg.analyte)
-        problems = problems_of(cfg, analyte)
     config_hash = begin(cfg, folder)
     pd.concat([p.data.table() for p in problems.values()]).to_csv(folder / "observations.csv", index=False)
     last = max(float(p.data.time.max()) for p in problems.values())
@@ -90,8 +90,8 @@ def _checked(cfg: DictConfig) -> list[float]:
 
 def problems_of(cfg: DictConfig, analyte: str) -> dict[str, ci.Problem]:
     """One problem for each patient: its own readings until they are known, under its own doses."""
-    data, priors, noise = build(cfg.data), build(cfg.prior), build(cfg.noise)
     model, story, solver = world(cfg)
+    data, priors, noise = build(cfg.data), build(cfg.prior), build(cfg.noise)
     if isinstance(data, ci.Synthetic):
         data = data.draw(model, story, solver)
     if isinstance(data, ci.Observations):
@@ -99,6 +99,7 @@ def problems_of(cfg: DictConfig, analyte: str) -> dict[str, ci.Problem]:
         every = [(label, data.rows(np.array(data.subject) == label), story) for label in labels]
     else:
         every = [(s.label, s.data, s.under(story)) for s in data]
+    analyte = canonical(analyte)
     until = np.inf if cfg.known_until_h is None else float(cfg.known_until_h)
     found = {}
     for label, rows, its in every:

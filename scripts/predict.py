@@ -19,7 +19,7 @@ from cytostorm.inference.verdict import PARETO_K
 from cytostorm.models import no_doses, quantities
 
 from . import device
-from .compose import BadConfig, blame, build
+from .compose import BadConfig, blame, build, named
 from .problem import prepare, world
 from .run import begin, console, end, sha256
 
@@ -28,7 +28,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
     """Predict, save, compare and draw. Returns the exit code: 1 where a subject could not be predicted at all."""
     clock = time.perf_counter()
     hardware = device.start(**cfg.device)
-    fit, tree = finished(Path(str(cfg.fit)))
+    fit, tree = finished(Path(str(cfg.fit)), cfg.own)
     with blame():
         forecast = (of_population if build(fit.variability) else of_one)(cfg, fit, tree)
     config_hash = begin(cfg, folder)
@@ -59,8 +59,11 @@ def main(cfg: DictConfig, folder: Path) -> int:
     return 0 if forecast.okay.any(axis=0).all() else 1
 
 
-def finished(folder: Path) -> tuple[DictConfig, xr.DataTree]:
-    """The configuration and the posterior of a finished fit. Raises `BadConfig` for a folder that is not one's."""
+def finished(folder: Path, own: str | None = None) -> tuple[DictConfig, xr.DataTree]:
+    """The configuration and the posterior of a finished fit; `own` is the file of a model of one's own, if it is of one.
+
+    Raises `BadConfig` for a folder that is not one's, and for one that would have a file run which `own` does not name.
+    """
     if not folder.is_dir():
         raise BadConfig(f"`fit` is {folder}: no such run folder; give one of a finished fit, as fit=runs/fit/<time>")
     for name in ("config.yaml", "posterior.nc"):
@@ -71,6 +74,7 @@ def finished(folder: Path) -> tuple[DictConfig, xr.DataTree]:
     except (OSError, ValueError) as error:
         raise BadConfig(f"{folder} cannot be read: {error}; fit again") from error
     assert isinstance(config, DictConfig)
+    named(config, own, folder)
     return config, tree
 
 

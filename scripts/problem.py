@@ -13,11 +13,12 @@ from .compose import BadConfig, blame, build
 
 def prepare(cfg: DictConfig) -> tuple[Any, ci.Sampler, dict[str, float]]:
     """The problem, the sampler and the truth (empty unless the data are synthetic) of a configuration."""
-    data, priors, variability = build(cfg.data), build(cfg.prior), build(cfg.variability)
+    priors, variability = build(cfg.prior), build(cfg.variability)
     truth: dict[str, float] = {}
     if variability:
-        return population(cfg, data, priors, variability), build(cfg.sampler), truth
+        return population(cfg, priors, variability), build(cfg.sampler), truth
     model, story, solver = world(cfg)
+    data = build(cfg.data)  # after the model, whose analytes may be its own
     with blame():
         if isinstance(data, ci.Synthetic):
             truth = data.truth_of(model)
@@ -29,9 +30,9 @@ def prepare(cfg: DictConfig) -> tuple[Any, ci.Sampler, dict[str, float]]:
     return problem, build(cfg.sampler), {name: value for name, value in truth.items() if name in shown}
 
 
-def population(cfg: DictConfig, data: Any, priors: ci.Priors, variability: ci.Variability) -> ci.Population:
+def population(cfg: DictConfig, priors: ci.Priors, variability: ci.Variability) -> ci.Population:
     """The population of a configuration: its arms, or one for all of its trigger and treatment."""
-    arms = arms_of(cfg)
+    arms, data = arms_of(cfg), build(cfg.data)
     with blame():
         if not isinstance(data, ci.Cohort):
             raise ValueError(
@@ -84,10 +85,10 @@ def world(cfg: DictConfig) -> tuple:
 
 def lanes(cfg: DictConfig) -> int:
     """How many trajectories can be solved side by side: chains or particles, times subjects, times tangents."""
-    data = build(cfg.data)
+    priors, data = build(cfg.prior), build(cfg.data)
     if isinstance(data, ci.Synthetic):
         subjects = data.num_subjects
     else:
         subjects = len(data) if isinstance(data, ci.Cohort) else len(set(data.subject))
     chains = next((cfg.sampler[key] for key in ("num_particles", "num_points", "num_chains") if key in cfg.sampler), 1)
-    return chains * subjects * len(build(cfg.prior))
+    return chains * subjects * len(priors)

@@ -107,16 +107,18 @@ def _states(model: Model, trajectory: Trajectory) -> pd.DataFrame:
 
 def _summary(times: np.ndarray, read: pd.DataFrame, trajectory: Trajectory, model: Model) -> pd.DataFrame:
     """The trajectory in numbers, one per row, with units; derived quantities of the model come last."""
-    il6 = read["il6"].to_numpy()
-    top, when = peak(times, il6)
-    rows: list[tuple[str, float, str]] = [
-        ("il6_peak", top, "pg/mL"),
-        ("il6_time_of_peak", when, "h"),
-        ("il6_area", area(times, il6), "pg/mL h"),
-        ("il6_time_above_healthy", time_above(times, il6, HEALTHY_IL6), "h"),
-        ("il6_time_above_severe", time_above(times, il6, SEVERE_IL6), "h"),
-        ("il6_doubling_time", doubling_time(times, il6), "h"),
-    ]
+    rows: list[tuple[str, float, str]] = []
+    for name in ["il6"] if isinstance(model, Network) else model.analytes:
+        (top, when), unit = peak(times, read[name].to_numpy()), model.analytes[name]
+        rows += [(f"{name}_peak", top, unit), (f"{name}_time_of_peak", when, "h")]
+        rows.append((f"{name}_area", area(times, read[name].to_numpy()), f"{unit} h"))
+    if "il6" in read:
+        il6 = read["il6"].to_numpy()
+        rows += [
+            ("il6_time_above_healthy", time_above(times, il6, HEALTHY_IL6), "h"),
+            ("il6_time_above_severe", time_above(times, il6, SEVERE_IL6), "h"),
+            ("il6_doubling_time", doubling_time(times, il6), "h"),
+        ]
     names = [state.name for state in model.states]
     for name in ("crp", "ferritin", "temperature", "grade"):
         if name in read:

@@ -41,11 +41,15 @@ PAIRS += [("forecast", option) for option in OPTIONS if option[0] in ("data", "n
 
 TIDY = "subject,time_h,analyte,value,unit\nA,0,il6,1,pg/mL\n"
 TABLES = {"csv": TIDY, "cohort": TIDY, "nonmem": "ID,TIME,DV,DVID\nA,0,1,il6\n"}
+OWN = ["model=own", f"model.path={ROOT / 'tests' / 'own' / 'decay.py'}"]
+# What an option needs besides itself.
+NEEDED = {(group, "own"): OWN for group in ("prior", "noise")} | {("model", "own"): OWN[1:]}
+NEEDED["experiment", "own"] = [OWN[1], f"data.path={ROOT / 'docs' / 'own_model' / 'pelts.csv'}"]
 
 
 @pytest.mark.parametrize(("job", "option"), PAIRS, ids=lambda x: x if isinstance(x, str) else "=".join(x))
 def test_every_config_composes(job, option, tmp_path):
-    overrides = ["=".join(option)] + ([f"data.path={tmp_path}"] if option[-1] in TABLES else [])
+    overrides = ["=".join(option), *NEEDED.get(option, [])] + ([f"data.path={tmp_path}"] if option[-1] in TABLES else [])
     check(job, overrides + (["fit=folder"] if job == "predict" else []))
 
 
@@ -59,8 +63,9 @@ def test_every_option_builds_what_it_names(option, tmp_path, request):
     if option[0] == "data" and option[1] in PUBLISHED:
         request.getfixturevalue("shared")
     (tmp_path / "a.csv").write_text(TABLES.get(option[-1], ""))
-    cfg = composed("fit", ["=".join(option)] + ([f"data.path={tmp_path / 'a.csv'}"] if option[-1] in TABLES else []))
-    assert type(build(cfg[option[0]])).__module__.startswith("cytostorm.")
+    asked = ["=".join(option), *NEEDED.get(option, [])]
+    cfg = composed("fit", asked + ([f"data.path={tmp_path / 'a.csv'}"] if option[-1] in TABLES else []))
+    assert type(build(cfg[option[0]])).__module__.startswith(("cytostorm.", "own_"))
 
 
 @pytest.mark.parametrize("name", ["storm", "il6"])
@@ -73,7 +78,8 @@ def test_every_utility_weighs_the_outcomes_of_its_name(name):
 def test_every_experiment_is_a_problem(name, request):
     if name in PUBLISHED:
         request.getfixturevalue("shared")
-    problem, _, _ = prepare(composed("fit", [f"experiment={name}"]))
+    own = [f"model.path={ROOT / 'docs' / 'own_model' / 'lotka.py'}", *NEEDED["experiment", "own"][1:]]
+    problem, _, _ = prepare(composed("fit", [f"experiment={name}", *(own if name == "own" else [])]))
     assert len(problem.data) > 0
 
 

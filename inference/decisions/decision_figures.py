@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analyte import LABELS
-from ..figures import BLUE, GREY, INK, plain_ticks, styled
+from ..figures import BLUE, GREY, INK, clock, plain_ticks, styled
 from .counterfactual import Comparison
 from .decide import best_shares, cases, courses
 from .options import NOW, TRIGGER
@@ -53,7 +53,7 @@ def fans(comparison: Comparison, table: pd.DataFrame, name: str, unit: str, pati
         for ax in axes[:, 0]:
             ax.set_ylabel(f"{LABELS.get(name, name)} [{unit}]")
         for ax in axes[-1]:
-            ax.set_xlabel("time [h]")
+            clock(ax)
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, fontsize=8.5, ncols=4, loc="outside upper center")
     return figure

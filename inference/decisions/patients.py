@@ -54,7 +54,7 @@ def expected(
     if num < 2:
         raise ValueError(f"`num_draws` is {num}; give 2 or more")
     sites = Sites({name: positive(priors[name]) for name in priors})
-    drawn = sites.values(sites.centre + sites.spread * normal(key, (num, sites.size)))
+    drawn = sites.values(sites.drawn(normal(key, (num, sites.size))))
     return [Patient("prior", model, scenario, {n: np.asarray(x) for n, x in drawn.items()}, solver, now)]
 
 

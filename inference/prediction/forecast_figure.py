@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analyte import LABELS, UNITS
-from ..figures import BLUE, GREY, INK, ORANGE, plain_ticks, styled
+from ..figures import BLUE, GREY, INK, ORANGE, clock, plain_ticks, styled
 from ..observations import Observations
 from .forecast import Forecast
 
@@ -45,7 +45,7 @@ def bands_figure(forecast: Forecast, table: pd.DataFrame) -> Figure:
                     plain_ticks(ax.yaxis, ax.get_ylim()[1] / ax.get_ylim()[0])
                 ax.set_title("new subjects" if forecast.alike else subject, fontsize=9)
         for ax in axes[-1]:
-            ax.set_xlabel("time [h]")
+            clock(ax)
         handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         figure.legend(handles.values(), handles.keys(), fontsize=8.5, ncols=4, loc="outside upper center")
     return figure

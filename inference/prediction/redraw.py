@@ -6,7 +6,7 @@ from jaxtyping import Float, Int, PRNGKeyArray
 
 from ..keys import branches, normal
 from ..population import Population
-from ..prior import Prior
+from ..prior import Belief
 from ..problem import Problem
 from ..samplers import thinned
 
@@ -35,9 +35,9 @@ def posterior_draws(
         x = posterior[name].values
         return x.reshape(total, *x.shape[2:])[index]
 
-    def otherwise(name: str, prior: Prior, key: PRNGKeyArray) -> np.ndarray:
+    def otherwise(name: str, prior: Belief, key: PRNGKeyArray) -> np.ndarray:
         missing.append(name)
-        return np.exp(np.log(prior.median) + prior.log_sd * normal(key, (len(index),)))
+        return np.exp(prior.log_quantile(normal(key, (len(index),))))
 
     sampled = problem.sampled
     values = {

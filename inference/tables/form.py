@@ -7,13 +7,14 @@ from typing import Any
 
 import equinox as eqx
 
+from cytostorm.models import HOURS
+
 from ..analyte import UNITS, canonical, factor
 from ..cells import number
 
 ROLES = ("id", "time", "evid", "cmt", "amt", "rate", "ii", "addl", "ss", "dv", "dvid", "mdv", "cens", "limit")
 LABELS = ("study", "arm")
 REQUIRED = ("id", "time", "dv")
-HOURS = {"h": 1.0, "day": 24.0, "week": 168.0, "min": 1 / 60}
 MOST = 10_000  # doses that one row may stand for
 
 

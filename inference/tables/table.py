@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from cytostorm.models import HOURS
+
 from ..analyte import UNITS, canonical, factor
 from ..cells import Fault, cells, number, refuse, spans
 from ..observations import COLUMNS, Observations, observations
 
 REQUIRED = ("subject", "time_h", "analyte", "value", "unit")
+CLOCKS = {f"time_{unit}": unit for unit in HOURS}  # columns of time, by their unit
 STATISTICS = ("individual", "mean", "geometric_mean")
 CENSORING = ("none", "left", "right")
 
@@ -32,7 +35,8 @@ def read(
     """The readings of a tidy CSV file, or those of some analytes and subjects.
 
     Columns: `subject, time_h, analyte, value, unit` and, where needed, `cens` (none, left, right), `limit`,
-    `sd`, `n`, `statistic` (individual, mean, geometric_mean). Other columns are ignored.
+    `sd`, `n`, `statistic` (individual, mean, geometric_mean). In place of `time_h` there may be `time_min`, `time_day`,
+    `time_week` or `time_year`. Other columns are ignored.
 
     Raises `ValueError` for a table that is not of this form: file, line, value and remedy are named.
     """
@@ -46,6 +50,10 @@ def checked(frame: pd.DataFrame, path: Path, early: bool = False) -> pd.DataFram
 
     With `early`, readings may come before time 0. Raises what `read` raises.
     """
+    if len(clocks := [column for column in frame if column in CLOCKS]) > 1:
+        raise ValueError(f"{path}: columns `{clocks[0]}` and `{clocks[1]}` both give the time; keep one")
+    clock = clocks[0] if clocks else "time_h"
+    frame = frame.rename(columns={clock: "time_h"})
     if missing := [column for column in REQUIRED if column not in frame]:
         raise ValueError(
             f"{path}: column `{missing[0]}` is missing; found: {', '.join(frame.columns)}; needed: {', '.join(REQUIRED)}"
@@ -55,14 +63,15 @@ def checked(frame: pd.DataFrame, path: Path, early: bool = False) -> pd.DataFram
     frame = frame.reindex(columns=list(COLUMNS), fill_value="")
     frame["cens"] = frame["cens"].replace("", "none").str.lower()
     frame["statistic"] = frame["statistic"].replace("", "individual").str.lower()
-    _validate(_TEXT, frame, path)
+    _validate(_TEXT, frame, path, clock)
     frame["analyte"] = frame["analyte"].map(canonical)
     for column in ("time_h", "value", "limit", "bound", "sd", "n"):
         frame[column] = frame[column].replace("", "nan").astype(float)
-    _validate(_NUMBERS.remove_columns(["time_h"]) if early else _NUMBERS, frame, path)
-    refuse(path, _disorder(frame))
+    _validate(_NUMBERS.remove_columns(["time_h"]) if early else _NUMBERS, frame, path, clock)
+    refuse(path, _disorder(frame, clock))
     refuse(path, _convert(frame))
-    _validate(_CANONICAL, frame, path)
+    _validate(_CANONICAL, frame, path, clock)
+    frame["time_h"] *= HOURS[CLOCKS[clock]]
     frame["unit"] = frame["analyte"].map(UNITS.get)
     return frame
 
@@ -81,7 +90,7 @@ def _convert(frame: pd.DataFrame) -> list[Fault]:
     return faults
 
 
-def _disorder(frame: pd.DataFrame) -> Iterator[Fault]:
+def _disorder(frame: pd.DataFrame, clock: str) -> Iterator[Fault]:
     """Second readings of one subject, analyte and time, and times that go back."""
     key = ["subject", "analyte", "time_h"]
     for row in frame.index[frame.duplicated(key)]:
@@ -89,16 +98,16 @@ def _disorder(frame: pd.DataFrame) -> Iterator[Fault]:
         first = frame.index[(frame[key] == frame.loc[row, key]).all(axis=1).to_numpy(bool)][0]
         yield Fault(
             row,
-            "time_h",
+            clock,
             f"{time:g}",
-            f"is a second {analyte} reading of subject {subject!r} at {time:g} h (the first is on line {first}); keep one,"
-            " or give them different subjects",
+            f"is a second {analyte} reading of subject {subject!r} at {time:g} {CLOCKS[clock]} (the first is on line"
+            f" {first}); keep one, or give them different subjects",
         )
     last = frame.groupby(["subject", "analyte"], sort=False)["time_h"].shift()
     for row in frame.index[(frame["time_h"] < last).to_numpy(bool)]:
         subject, analyte, time = (frame.at[row, column] for column in key)
         yield Fault(
-            row, "time_h", f"{time:g}", f"comes after a later time for subject {subject!r}, {analyte}; sort the rows by time"
+            row, clock, f"{time:g}", f"comes after a later time for subject {subject!r}, {analyte}; sort the rows by time"
         )
 
 
@@ -119,7 +128,7 @@ def _keep(frame: pd.DataFrame, column: str, keep: list[str] | None, path: Path) 
     return frame.loc[frame[column].isin(keep), :]
 
 
-def _validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, path: Path) -> None:
+def _validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, path: Path, clock: str) -> None:
     try:
         schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:
@@ -127,10 +136,11 @@ def _validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, path: Path) -> No
         row, column, remedy = cases.iloc[0][["index", "column", "check"]]
         if remedy.split(": ")[0] in COLUMNS:  # a check across columns names its own
             column, remedy = remedy.split(": ", 1)
-        value = frame.at[int(row), column]
+        value, remedy = frame.at[int(row), column], remedy.replace("{known}", ", ".join(UNITS))
         shown = repr(value) if isinstance(value, str) else "a blank" if np.isnan(value) else f"{value:g}"
         lines = {int(line) for line in cases["index"]} - {int(row)}
         others = f" ({len(lines)} more faulty row{'s' if len(lines) > 1 else ''}: {spans(lines)})" if lines else ""
+        column = clock if column == "time_h" else column
         raise ValueError(f"{path}, line {int(row)}, column `{column}`: {shown} {remedy}{others}") from None
 
 
@@ -156,8 +166,8 @@ def _blank_or_number(remedy: str) -> pa.Column:
 _TEXT = pa.DataFrameSchema(
     {
         "subject": pa.Column(str, _each(bool, "is blank; name the subject")),
-        "time_h": pa.Column(str, _each(_numeric, "is not a finite number; give hours")),
-        "analyte": pa.Column(str, _each(_known, f"is not a known analyte; known: {', '.join(UNITS)}")),
+        "time_h": pa.Column(str, _each(_numeric, "is not a finite number; give the time as a plain number")),
+        "analyte": pa.Column(str, _each(_known, "is not a known analyte; known: {known}")),
         "value": _blank_or_number("is not a finite number; give the reading as a plain number"),
         "unit": pa.Column(str, _each(bool, "is blank; give the unit of the value")),
         "cens": pa.Column(str, _each(lambda text: text in CENSORING, f"is unknown; choose from: {', '.join(CENSORING)}")),
@@ -177,7 +187,7 @@ def _rows(column: str, test, remedy: str) -> pa.Check:
 
 
 _NUMBERS = pa.DataFrameSchema(
-    {"time_h": pa.Column(float, _each(lambda t: t >= 0, "is negative; count hours from the start of the scenario"))},
+    {"time_h": pa.Column(float, _each(lambda t: t >= 0, "is negative; count time from the start of the scenario"))},
     checks=[
         _rows("value", lambda f: f["value"].notna() | (f["cens"] != "none"), "is blank; give the reading"),
         _rows("value", lambda f: ~(f["value"] < 0), "is negative; a concentration is not"),

@@ -12,7 +12,7 @@ from ..covariates import covariate_columns, missing, settled
 from ..observations import COLUMNS, observations
 from .account import Understood
 from .nonmem import Record
-from .table import REQUIRED, checked, select
+from .table import CLOCKS, REQUIRED, checked, select
 
 LABELS = ("study", "arm")
 
@@ -41,7 +41,7 @@ def understand_cohort(
     """The cohort of a tidy CSV file with the account of every row. Raises what `read_cohort` raises."""
     path = Path(path)
     table = cells(path, ",".join(REQUIRED))
-    chosen, unread = covariate_columns(table, {*COLUMNS, *LABELS}, covariates, path)
+    chosen, unread = covariate_columns(table, {*COLUMNS, *CLOCKS, *LABELS}, covariates, path)
     raw = table.frame()
     whole = checked(raw, path, early=True)
     for name in LABELS:

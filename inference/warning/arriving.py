@@ -25,6 +25,7 @@ from ..keys import generator
 from ..problem import Problem
 from ..samplers.mixture import Mixture, fitted
 from ..samplers.weights import normalised, worth
+from ..site import Sites
 
 ENOUGH = 0.2  # of the points of a proposal: so many must be worth something
 FIT = 0.1  # of them, at least, are worth something where a mixture is fitted: the likelihood is tempered to that
@@ -143,11 +144,10 @@ def _steps(
     analyte: str,
 ) -> Iterator[Known]:
     data, sites = problem.data, problem.sites
-    centre, spread = sites.centre, np.asarray(sites.spread)
     real = np.ones(len(data), bool) if data.real is None else np.asarray(data.real)
     moments, watched = np.unique(data.time[real]), real & np.array([a == analyte for a in data.analyte])
-    pool = Pool(centre, spread)
-    pool.add(None, centre + spread * rng.standard_normal((2 * num, len(centre))), look, rng)
+    pool = Pool(sites)
+    pool.add(None, sites.drawn(rng.standard_normal((2 * num, sites.size))), look, rng)
     if not pool.seen.okay.any():
         raise ValueError("no draw from the prior can be solved; narrow the priors or raise `solver.max_steps`")
     for k in range(len(moments) + 1):
@@ -164,8 +164,8 @@ def _steps(
 class Pool:
     """Points with the proposals that they were drawn from, and what was seen of each."""
 
-    def __init__(self, centre: np.ndarray, spread: np.ndarray):
-        self._centre, self._spread = centre, spread
+    def __init__(self, sites: Sites):
+        self._sites = sites
         self._parts: list[tuple[Mixture | None, np.ndarray, Seen]] = []
         self.num_solves = self.num_failed = 0
 
@@ -177,9 +177,7 @@ class Pool:
         self._parts = [*self._parts, (proposal, x, seen)][-KEPT:]
         self.x = np.concatenate([part[1] for part in self._parts])
         self.seen: Seen = jax.tree.map(lambda *y: np.concatenate(y), *[part[2] for part in self._parts])
-        self._prior = -0.5 * (((self.x - self._centre) / self._spread) ** 2 + np.log(2 * np.pi)).sum(axis=1) - np.sum(
-            np.log(self._spread)
-        )
+        self._prior = self._sites.log_prior(self.x)
         each = [self._prior if m is None else m.log_density(self.x) for m, _, _ in self._parts]
         share = np.log([len(part[1]) / len(self.x) for part in self._parts])
         self._proposal = logsumexp(np.array(each) + share[:, None], axis=0)

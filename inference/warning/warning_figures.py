@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analyte import LABELS, UNITS
-from ..figures import BLUE, GREY, INK, ORANGE, plain_ticks, styled
+from ..figures import BLUE, GREY, INK, ORANGE, clock, plain_ticks, styled
 from .alarm import Alarm
 from .replay import OURS
 from .scores import reliability
@@ -62,7 +62,8 @@ def warnings(
                 style = {"color": COLORS[k % 4], "ls": LINES[k % 4], "marker": MARKERS[k % 4]}
                 low.plot(when, chance, lw=1.4, ms=3.5, label=f"within {horizon:g} h", **style)
             low.axhline(level, color=GREY, lw=0.8)
-            low.set(ylim=(-0.03, 1.03), xlabel="time [h]")
+            low.set(ylim=(-0.03, 1.03))
+            clock(low)
         for row in range(rows):
             axes[2 * row, 0].set_ylabel(f"{LABELS.get(analyte, analyte)} [{UNITS.get(analyte, '')}]")
             axes[2 * row + 1, 0].set_ylabel(f"P(above {threshold:g})")
