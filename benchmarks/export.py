@@ -61,6 +61,8 @@ def exported(problem: Posed, basis: np.ndarray | None = None) -> dict:
 
     Raises `ValueError` for what the programs do not have.
     """
+    if other := [name for name, prior in problem.sampled.items() if not isinstance(prior, ci.Prior)]:
+        raise ValueError(f"the Stan programs have log-normal priors, and that of `{other[0]}` is none; give it one")
     basis = np.eye(problem.sites.size) if basis is None else basis
     known = _population(problem) if isinstance(problem, ci.Population) else _alone(problem)
     known |= {
