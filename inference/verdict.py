@@ -66,6 +66,9 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
     import arviz_stats as azs  # late: it takes long to import, and a fit needs it last
 
     posterior, stats = tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset()
+    # What follows from nothing that is sampled is one number. Where all is, no chain has moved: that is not judged as good.
+    moves = [name for name, x in posterior.items() if np.ptp(x.values) != 0]
+    posterior = posterior[moves] if moves else posterior.map(lambda x: x * np.nan)
 
     def extreme(result: xr.Dataset, pick) -> float:
         values = np.concatenate([np.ravel(result[name].values) for name in result.data_vars])

@@ -161,6 +161,13 @@ def test_the_verdict_passes_good_chains_and_names_each_fault(gamma, diverging, f
     assert reason is None or any(reason in text for text in verdict.reasons)
 
 
+@pytest.mark.parametrize(("gamma", "other", "passed"), [(GOOD, 0.6, True), (GOOD, np.nan, False), (0 * GOOD, 0.6, False)])
+def test_a_number_that_follows_from_nothing_sampled_is_not_judged(gamma, other, passed):
+    tree = make(gamma)
+    tree["posterior"] = tree["posterior"].to_dataset().assign(half_life=(("chain", "draw"), np.full(GOOD.shape, other)))
+    assert judge(tree, 1000, 0).passed == passed
+
+
 def test_a_chain_that_fails_too_often_fails_the_verdict():
     tree = make(GOOD)
     tree["sample_stats"].attrs["failed_share"] = [0.0, 0.0, 0.06, 0.0]
