@@ -114,7 +114,7 @@ ORDER = {
         *("stories", "records"),
     ],
     "inference/samplers": [
-        *("settings", "blocks", "density", "starts", "draws", "metric", "nuts", "chees", "weights", "smc"),
+        *("settings", "blocks", "density", "each", "starts", "draws", "metric", "nuts", "chees", "weights", "smc"),
         *("approximation", "pathfinder", "mixture", "independence"),
     ],
     "inference/prediction": [

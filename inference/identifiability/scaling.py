@@ -33,7 +33,7 @@ def sensitivities(
     """
     shape = np.shape(next(iter(draws.values())))
     values: Values = {name: np.asarray(x).reshape(-1) for name, x in draws.items()}  # type: ignore[misc]
-    x = np.asarray(density.positions(values))
+    x = np.asarray(density.sites.positions(values))
     prior, likelihood = density.heights(x, np.full(len(x), -1))
     logs = {name: np.log(np.asarray(draws[name])) for name in draws}
     likelihood = likelihood.reshape(shape)
