@@ -45,7 +45,7 @@ def profiled(found: Sequence[Profile], text: dict[str, dict[str, str]], table: p
     columns = min(4, len(found))
     number = -(-len(found) // columns)
     with styled():
-        figure, axes = plt.subplots(number, columns, figsize=(2.8 * columns, 2.3 * number), squeeze=False, sharey=True)
+        figure, axes = plt.subplots(number, columns, figsize=(3.1 * columns, 2.3 * number), squeeze=False, sharey=True)
         for ax in axes.flat[len(found) :]:
             ax.remove()
         for ax, p, row in zip(axes.flat, found, records(table), strict=False):
@@ -54,6 +54,7 @@ def profiled(found: Sequence[Profile], text: dict[str, dict[str, str]], table: p
             ax.plot(p.values, p.drop, "o-", ms=3, color=BLUE, mfc="white", lw=1.5, label="profile")
             ax.plot([p.estimate], [0], "^", ms=6, color=INK, label="largest likelihood", clip_on=False, zorder=4)
             ax.set(xscale="log", ylim=(0, 3 * DROP), title=p.kind, xlabel=_label(text[p.name]))
+            ax.tick_params(axis="x", labelsize=8)
             plain_ticks(ax.xaxis, float(p.values[-1] / p.values[0]))
         for ax in axes[:, 0]:
             ax.set_ylabel("log-likelihood lost")
