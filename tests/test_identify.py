@@ -321,7 +321,7 @@ REFUSED = [
     ("next.from_h=-1.0", "before the story begins"),
     ("next.treatments=[aspirin]", "no treatment `aspirin`"),
     ("num_draws=0", "`num_draws` is 0"),
-    ("num_points=3", "`num_points` is 3"),
+    ("num_points=3", "`num_points` of a profile is 3"),
     ("pair=[gamma]", "`pair` is ['gamma']; name two of: gamma"),
     ("fit=nowhere", "no such run folder"),
     ("fit=nowhere prior=storm", "`prior` and `fit` are both given"),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..analyte import LABELS
 from ..decisions.decision_figures import COLORS, LINES, MARKERS
@@ -90,6 +91,7 @@ def next_readings(
                 )
                 ax.plot(row["time_h"], at, "o", ms=7, color=INK, zorder=4)
             ax.set(title=ahead.label)
+            ax.xaxis.set_major_locator(MaxNLocator(6))
             top = max(top, float(mean.max()))
         axes.flat[0].set_ylim(0, 1.15 * max(top, 1e-3))
         for ax in axes[:, 0]:

@@ -155,30 +155,30 @@ def profiles(
 class _Line(NamedTuple):
     """The points of one profile, whose parameter ascends."""
 
-    index: int
+    which: int
     x: Float[np.ndarray, "point parameter"]
     counted: Float[np.ndarray, " point"]
 
     def near(self, top: float) -> Float[np.ndarray, "two parameter"]:
         """Where to climb from to the ends of the interval: the nearest points, moved there; the best one for an open end."""
-        values, found = self.x[:, self.index], []
+        values, found = self.x[:, self.which], []
         for end in limits(values, top - self.counted):
             at = np.log(end) if np.isfinite(end) else values[np.argmax(self.counted)]
             moved = self.x[np.argmin(np.abs(values - at))].copy()
-            moved[self.index] = at
+            moved[self.which] = at
             found.append(moved)
         return np.stack(found)
 
     def joined(self, x: np.ndarray, counted: np.ndarray) -> "_Line":
         """The same line with more points; at one value the better one stays."""
         every, heights = np.concatenate([self.x, x]), np.concatenate([self.counted, counted])
-        order = np.lexsort((-heights, every[:, self.index]))
-        _, first = np.unique(every[order, self.index], return_index=True)
-        return _Line(self.index, every[order][first], heights[order][first])
+        order = np.lexsort((-heights, every[:, self.which]))
+        _, first = np.unique(every[order, self.which], return_index=True)
+        return _Line(self.which, every[order][first], heights[order][first])
 
     def profile(self, name: str, top: float) -> Profile:
         """The profile below the largest likelihood."""
-        values, drop = self.x[:, self.index], top - self.counted
+        values, drop = self.x[:, self.which], top - self.counted
         return Profile(name, np.exp(values), drop, float(np.exp(values[np.argmin(drop)])), *limits(values, drop))
 
 
