@@ -143,7 +143,8 @@ def kinds(
             pick = int(np.where(own == name, mean, -np.inf).argmax())
             rows.append((ahead.label, name, float(ahead.time[pick]), float(mean[pick])))
     table = pd.DataFrame(rows, columns=["future", "analyte", "time_h", "gain"])
-    return table.sort_values("gain", ascending=False, ignore_index=True)
+    # What differs by less than a hundredth of a bit is equal: the earlier future is the simpler one.
+    return table.sort_values("gain", key=lambda x: -x.round(2), kind="stable", ignore_index=True)
 
 
 def solved(covariance: Float[np.ndarray, "draw p p"], futures: Sequence[Future]) -> tuple[np.ndarray, list[Future]]:

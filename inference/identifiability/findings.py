@@ -17,7 +17,7 @@ HARDLY, WELL = LESSONS[0][0], LESSONS[1][0]
 WORDS = {"well": "told well", "partly": "partly told", "hardly": "hardly told"}
 
 
-def expected(information: Float[np.ndarray, "draw p p"], spread: Float[np.ndarray, " p"]) -> pd.DataFrame:
+def expected(information: Float[np.ndarray, "point p p"], spread: Float[np.ndarray, " p"]) -> pd.DataFrame:
     """Per parameter, over the draws: the standard error of the logarithm that the readings alone would leave (median), and
     the contraction of the prior's variance (median, 5 and 95 %).
 
@@ -46,7 +46,7 @@ def learned(problem: Problem, draws: Mapping[str, Float[np.ndarray, "chain draw"
 
 def table(
     problem: Problem,
-    information: Float[np.ndarray, "draw p p"],
+    information: Float[np.ndarray, "point p p"],
     draws: Mapping[str, Float[np.ndarray, "chain draw"]],
     found: Sequence[Profile],
     scaling: pd.DataFrame,
@@ -101,5 +101,5 @@ def verdict(row: Mapping[str, Any], others: Sequence[str], words: str) -> str:
     else:
         said += f", given the priors of the others: the readings alone leave it {alone[row['profile']]}"
     if row["rests_on"] == BOTH:
-        return f"{said}; prior and readings pull apart"
+        return f"{said}; it rests on the prior and the readings, which may disagree"
     return f"{said}; it rests on the prior" if row["rests_on"] == PRIOR else said

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..analyte import LABELS
 from ..decisions.decision_figures import COLORS, LINES, MARKERS
@@ -45,7 +46,7 @@ def profiled(found: Sequence[Profile], text: dict[str, dict[str, str]], table: p
     columns = min(4, len(found))
     number = -(-len(found) // columns)
     with styled():
-        figure, axes = plt.subplots(number, columns, figsize=(2.8 * columns, 2.3 * number), squeeze=False, sharey=True)
+        figure, axes = plt.subplots(number, columns, figsize=(3.1 * columns, 2.3 * number), squeeze=False, sharey=True)
         for ax in axes.flat[len(found) :]:
             ax.remove()
         for ax, p, row in zip(axes.flat, found, records(table), strict=False):
@@ -54,6 +55,7 @@ def profiled(found: Sequence[Profile], text: dict[str, dict[str, str]], table: p
             ax.plot(p.values, p.drop, "o-", ms=3, color=BLUE, mfc="white", lw=1.5, label="profile")
             ax.plot([p.estimate], [0], "^", ms=6, color=INK, label="largest likelihood", clip_on=False, zorder=4)
             ax.set(xscale="log", ylim=(0, 3 * DROP), title=p.kind, xlabel=_label(text[p.name]))
+            ax.tick_params(axis="x", labelsize=8)
             plain_ticks(ax.xaxis, float(p.values[-1] / p.values[0]))
         for ax in axes[:, 0]:
             ax.set_ylabel("log-likelihood lost")
@@ -89,6 +91,7 @@ def next_readings(
                 )
                 ax.plot(row["time_h"], at, "o", ms=7, color=INK, zorder=4)
             ax.set(title=ahead.label)
+            ax.xaxis.set_major_locator(MaxNLocator(6))
             top = max(top, float(mean.max()))
         axes.flat[0].set_ylim(0, 1.15 * max(top, 1e-3))
         for ax in axes[:, 0]:

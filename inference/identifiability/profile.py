@@ -141,16 +141,45 @@ def profiles(
         if k == 0:  # where both sides of a parameter begin
             kept[0] = _better(Heights(*(x.reshape(size, 2, -1)[:, ::-1].reshape(x.shape) for x in kept[0])), kept[0])
         report(each + number + 1, each * 2 * PASSES)
-    height = np.stack([part.counted for part in kept], axis=1)
-    place = np.stack([part.x[np.arange(2 * size), which] for part in kept], axis=1)
-    top = height.max()
-    found = []
-    for i, name in enumerate(names):
-        values = np.concatenate([place[2 * i, :0:-1], place[2 * i + 1]])
-        drop = top - np.concatenate([height[2 * i, :0:-1], height[2 * i + 1]])
-        low, high = limits(values, drop)
-        found.append(Profile(name, np.exp(values), drop, float(np.exp(values[np.argmin(drop)])), low, high))
-    return found, climber
+    x, counted = (np.stack([getattr(part, name) for part in kept], axis=1) for name in ("x", "counted"))
+    merged = lambda part, i: np.concatenate([part[2 * i, :0:-1], part[2 * i + 1]])  # noqa: E731
+    found = [_Line(i, merged(x, i), merged(counted, i)) for i in range(size)]
+    top = counted.max()
+    ends = np.concatenate([line.near(top) for line in found])  # of every interval, once more
+    last = climber.climb(ends, held)
+    found = [line.joined(last.x[2 * i : 2 * i + 2], last.counted[2 * i : 2 * i + 2]) for i, line in enumerate(found)]
+    top = max(top, last.counted.max())
+    return [line.profile(name, top) for line, name in zip(found, names, strict=True)], climber
+
+
+class _Line(NamedTuple):
+    """The points of one profile, whose parameter ascends."""
+
+    which: int
+    x: Float[np.ndarray, "point parameter"]
+    counted: Float[np.ndarray, " point"]
+
+    def near(self, top: float) -> Float[np.ndarray, "two parameter"]:
+        """Where to climb from to the ends of the interval: the nearest points, moved there; the best one for an open end."""
+        values, found = self.x[:, self.which], []
+        for end in limits(values, top - self.counted):
+            at = np.log(end) if np.isfinite(end) else values[np.argmax(self.counted)]
+            moved = self.x[np.argmin(np.abs(values - at))].copy()
+            moved[self.which] = at
+            found.append(moved)
+        return np.stack(found)
+
+    def joined(self, x: np.ndarray, counted: np.ndarray) -> "_Line":
+        """The same line with more points; at one value the better one stays."""
+        every, heights = np.concatenate([self.x, x]), np.concatenate([self.counted, counted])
+        order = np.lexsort((-heights, every[:, self.which]))
+        _, first = np.unique(every[order, self.which], return_index=True)
+        return _Line(self.which, every[order][first], heights[order][first])
+
+    def profile(self, name: str, top: float) -> Profile:
+        """The profile below the largest likelihood."""
+        values, drop = self.x[:, self.which], top - self.counted
+        return Profile(name, np.exp(values), drop, float(np.exp(values[np.argmin(drop)])), *limits(values, drop))
 
 
 def _better(one: Heights, other: Heights) -> Heights:

@@ -14,10 +14,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from ..samplers import Density
-from ..site import Values
 
 SENSITIVE = 0.05  # from here on a sensitivity counts (Kallioinen et al. 2024)
-PRIOR, READINGS, BOTH, NEITHER = "the prior", "the readings", "both, which disagree", "neither alone"
+PRIOR, READINGS, BOTH, NEITHER = "the prior", "the readings", "both, which may disagree", "neither alone"
 
 
 def sensitivities(
@@ -32,8 +31,7 @@ def sensitivities(
     at one: $\\ln 2\\,\\mathrm{Cov}(\\ln\\theta, \\ln p)/\\mathrm{SD}(\\ln\\theta)$.
     """
     shape = np.shape(next(iter(draws.values())))
-    values: Values = {name: np.asarray(x).reshape(-1) for name, x in draws.items()}  # type: ignore[misc]
-    x = np.asarray(density.sites.positions(values))
+    x = np.asarray(density.sites.positions({name: np.asarray(x).reshape(-1) for name, x in draws.items()}))
     prior, likelihood = density.heights(x, np.full(len(x), -1))
     logs = {name: np.log(np.asarray(draws[name])) for name in draws}
     likelihood = likelihood.reshape(shape)
