@@ -1,4 +1,4 @@
-"""What a compiled program takes as its arguments: with the data among them, it serves all problems of one shape."""
+"""What a compiled program takes: with data among its arguments it serves all problems of a shape, in blocks any number."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from cytostorm.models import Model, Solver, constant
 
@@ -35,3 +36,19 @@ def jitted(function: Callable[..., Any], problem: Any) -> Callable[..., Any]:
     """`function(problem, *arguments)`, compiled, for this problem: it is called with the other arguments."""
     arrays, rest = divided(problem)
     return partial(jax.jit(lambda arrays, *arguments: function(eqx.combine(arrays, rest), *arguments)), arrays)
+
+
+def by_blocks(
+    run: Callable[[Int[np.ndarray, " entry"]], Any], num: int, size: int, report: Callable[[int, int], None] | None = None
+) -> Any:
+    """What `run` returns of the entries that it is given the numbers of, for `num` of them in blocks of one size.
+
+    The last block is filled up with the last entry, which is cut again: one compiled program serves any number of entries.
+    `report(done, total)` hears of every block.
+    """
+    parts = []
+    for begin in range(0, num, size):
+        parts.append(jax.device_get(run(np.minimum(np.arange(begin, begin + size), num - 1))))
+        if report is not None:
+            report(min(begin + size, num), num)
+    return jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)

@@ -203,6 +203,10 @@ class Population(eqx.Module):
         log_f = jnp.concatenate([x for x, _ in parts])[rows]
         return self.assays.read(log_f, values), jnp.concatenate([okay for _, okay in parts])[members]
 
+    def by_subject(self, each: Float[Array, "obs ..."]) -> Float[Array, "subject ..."]:
+        """The sums over the readings of every subject."""
+        return jax.ops.segment_sum(each, self.owner, len(self.cohort))
+
     def program(self, slopes: bool = True) -> None:
         """The NumPyro program. Where a subject cannot be solved, probability and gradient are zero.
 

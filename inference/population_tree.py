@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from cytostorm.models import Model, Plan, derivations, replace, together
 
 from .analyte import UNITS
-from .arguments import jitted
+from .arguments import by_blocks, jitted
 from .assay import MEANINGS
 from .keys import branches, root
 from .panel import Panel
@@ -96,14 +96,12 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
 
 def by_batch(problem: Any, function: Any, values: Any, key: PRNGKeyArray) -> Any:
     """A function of a problem, one draw and a key over all draws (a leading axis of `values`), in batches of equal size."""
-    num = len(jax.tree.leaves(values)[0])
-    spare = -num % BATCH
     run = jitted(lambda at, values, key, begin: jax.vmap(partial(function, at))(values, _keys(key, begin)), problem)
-    parts = []
-    for begin in range(0, num + spare, BATCH):
-        index = np.minimum(np.arange(begin, begin + BATCH), num - 1)
-        parts.append(jax.device_get(run(jax.tree.map(lambda x: x[index], values), key, np.array(begin))))
-    return jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
+
+    def block(index: np.ndarray) -> Any:
+        return run(jax.tree.map(lambda x: x[index], values), key, np.array(index[0]))
+
+    return by_blocks(block, len(jax.tree.leaves(values)[0]), BATCH)
 
 
 def _keys(key: PRNGKeyArray, begin: Array) -> Array:

@@ -48,10 +48,20 @@ def summary(tree: xr.DataTree) -> pd.DataFrame:
             "prior_q5": np.quantile(p, 0.05),
             "prior_q95": np.quantile(p, 0.95),
             "contraction": contraction,
-            "taught": next(word for bound, word in LESSONS if contraction < bound),
+            "taught": taught(contraction),
             "meaning": attributes["meaning"],
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
+
+
+def taught(contraction: float) -> str:
+    """What the data teach of a quantity, in a word."""
+    return next(word for bound, word in LESSONS if contraction < bound)
+
+
+def records(table: Any) -> list[dict[str, Any]]:
+    """The rows of a table, by column."""
+    return table.to_dict("records")
 
 
 def _entries(posterior: xr.Dataset) -> Iterator[tuple[str, str, dict[str, int]]]:

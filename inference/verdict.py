@@ -129,6 +129,11 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
     )
 
 
+def passed(tree: xr.DataTree) -> bool:
+    """Whether a fit passed its verdict; false for a tree that holds none."""
+    return "verdict" in tree.attrs and Verdict.model_validate_json(tree.attrs["verdict"]).passed
+
+
 def largest_rhat(x: Float[np.ndarray, "chain draw *entry"]) -> float:
     """The largest rank-normalised R-hat of the entries of draws that stand in no tree."""
     from arviz_stats.base import array_stats  # late, as above

@@ -80,7 +80,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
         widths[width] = width / float(np.median([_time(slope, positions, 3) for _ in range(3)]))
         console.print(f"{width:6d} lanes: {widths[width]:9.0f} gradients of the log-density per second", highlight=False)
     pd.Series(widths, name="gradients_per_s").rename_axis("lanes").to_csv(folder / "widths.csv")
-    total = round(time.perf_counter() - clock, 3)
+    total = time.perf_counter() - clock
     end(folder, "benchmark", device=hardware, seed=cfg.seed, config_sha256=config_hash, seconds={"total": total})
     return 0
 

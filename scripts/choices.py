@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 import cytostorm.inference as ci
@@ -14,10 +13,11 @@ from cytostorm.inference.decisions.outcomes import At, Outcome
 from cytostorm.inference.decisions.patients import Patient, expected, fitted, members, newcomers
 from cytostorm.inference.decisions.utility import Utility
 from cytostorm.inference.keys import root
+from cytostorm.inference.verdict import passed
 from cytostorm.models import Treatment
 
 from .compose import BadConfig, blame, build, composed
-from .predict import finished
+from .predict import finished, not_beside
 from .problem import prepare, world
 
 SCENARIO = ("model", "trigger", "treatment", "prior", "solver")
@@ -51,12 +51,9 @@ def patients(cfg: DictConfig) -> tuple[list[Patient], float | None]:
             num = NUM_PRIOR if cfg.num_draws is None else cfg.num_draws
             people = expected(model, story, build(cfg.prior), solver, float(cfg.now_h or 0.0), num, key)
         return people, cfg.trigger.get("horizon_h")
-    asked = [str(o).split("=")[0].split(".")[0] for o in HydraConfig.get().overrides.task]
-    if both := [name for name in SCENARIO if name in asked]:
-        raise BadConfig(f"`{both[0]}` and `fit` are both given; the fit has its own: leave one out")
+    not_beside(*SCENARIO)
     fit, tree = finished(Path(str(cfg.fit)), cfg.own)
-    passed = "verdict" in tree.attrs and ci.Verdict.model_validate_json(tree.attrs["verdict"]).passed
-    if not passed and not cfg.force:
+    if not passed(tree) and not cfg.force:
         raise BadConfig(
             f"the fit in {cfg.fit} failed its verdict: choices from it mean nothing; fit again, or give force=true"
         )

@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from cytostorm.inference.decisions.options import NOW, TRIGGER
 from cytostorm.inference.decisions.outcomes import Outcome
 from cytostorm.inference.decisions.patients import Patient
 from cytostorm.inference.decisions.utility import Utility
-from cytostorm.inference.summary import plain
+from cytostorm.inference.summary import plain, records
 
 from . import device
 from .choices import NEXT, choices_of, outcomes_of, patients
@@ -86,7 +85,7 @@ def _compare(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
         seed=cfg.seed,
         config_sha256=config_hash,
         data_sha256=sha256(Path(str(cfg.fit)) / "posterior.nc") if cfg.fit else None,
-        seconds={name: round(value, 3) for name, value in seconds.items()},
+        seconds=seconds,
         programs=programs.counts,
         num_solves=comparison.okay.size,
         num_failed_solves=failed,
@@ -171,11 +170,6 @@ def show(table: pd.DataFrame, outcomes: pd.DataFrame, names: list[str], most: in
 def since(clock: str) -> str:
     """What a clock counts from, in words."""
     return {NOW: "the decision", TRIGGER: "the trigger"}.get(clock, f"`{clock}`")
-
-
-def records(table: Any) -> list[dict[str, Any]]:
-    """The rows of a table."""
-    return table.to_dict("records")
 
 
 def told(comparison: Comparison, tables: dict[str, pd.DataFrame]) -> list[str]:

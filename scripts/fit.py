@@ -89,7 +89,7 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
         seed=cfg.seed,
         config_sha256=config_hash,
         data_sha256=sha256(folder / "observations.csv"),
-        seconds={name: round(value, 3) for name, value in seconds.items()},
+        seconds=seconds,
         programs=programs.counts,
         num_solves=draws.num_solves,
         num_failed_solves=draws.num_failed,

@@ -66,7 +66,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
         seed=cfg.seed,
         config_sha256=config_hash,
         data_sha256=sha256(folder / "observations.csv"),
-        seconds={"total": round(seconds, 3)},
+        seconds={"total": seconds},
         num_solves=solves,
         num_failed_solves=failed,
     )

@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -19,20 +18,22 @@ from cytostorm.inference.identifiability import design, directions, findings, sc
 from cytostorm.inference.identifiability.information import Everywhere, told
 from cytostorm.inference.identifiability.profile import FEWEST_POINTS, Profile, profiles
 from cytostorm.inference.keys import branches, root
+from cytostorm.inference.prediction.redraw import posterior_draws
 from cytostorm.inference.samplers import thinned
-from cytostorm.inference.summary import plain
+from cytostorm.inference.summary import plain, records
+from cytostorm.inference.verdict import passed
 
 from . import device, futures
 from .compilation import Compilation, listening
 from .compose import BadConfig, blame, build
-from .predict import finished
+from .predict import finished, not_beside
 from .problem import prepare
 from .run import begin, console, end, progress, sha256
 
 NUM_POSTERIOR = 4000  # draws of a posterior that are looked at
 NUM_CLIMBS = 12  # to the largest likelihood, from the best of them
 FEWEST = 10  # prior draws that must be solved
-OWN = ("model", "trigger", "treatment", "data", "prior", "noise", "variability", "solver", "experiment")  # of a fit
+OF_A_FIT = ("model", "trigger", "treatment", "data", "prior", "noise", "variability", "solver", "experiment")
 STAGES = {"sensitivities": 10, "posterior": 60, "scaling": 65, "profiles": 85, "next": 100}  # where each ends, in per cent
 
 
@@ -88,7 +89,7 @@ def _identify(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
         one.to_csv(folder / f"{name}.csv", index=False)
     draw(cfg, folder, it.problem, seen, tables)
     show(tables["identifiability"])
-    for line in [*left, *said(tables)]:
+    for line in [*left, *findings.said(tables)]:
         console.print(line, highlight=False)
     seconds |= {"compile": programs.seconds, "cpu": time.process_time() - work, "total": time.perf_counter() - clock}
     end(
@@ -98,7 +99,7 @@ def _identify(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
         seed=cfg.seed,
         config_sha256=config_hash,
         data_sha256=sha256(folder / "observations.csv"),
-        seconds={name: round(value, 3) for name, value in seconds.items()},
+        seconds=seconds,
         programs=programs.counts,
         num_solves=seen.num_solves,
         num_failed_solves=seen.num_failed,
@@ -116,11 +117,9 @@ def asked(cfg: DictConfig) -> Asked:
     """What is to be identified. Raises `BadConfig` for a population, and where a fit and parts of another are named."""
     one, tree = cfg, None
     if cfg.fit is not None:
-        given = [str(o).lstrip("+~").split("=")[0].split(".")[0] for o in HydraConfig.get().overrides.task]
-        if both := [name for name in OWN if name in given]:
-            raise BadConfig(f"`{both[0]}` and `fit` are both given; the fit has its own: leave one out")
-        one, tree = finished(Path(str(cfg.fit)))
-        if "verdict" in tree.attrs and not ci.Verdict.model_validate_json(tree.attrs["verdict"]).passed:
+        not_beside(*OF_A_FIT)
+        one, tree = finished(Path(str(cfg.fit)), cfg.own)
+        if not passed(tree):
             console.print("the fit did not pass its verdict: so much for its posterior", style="bold red")
     if build(one.variability):
         raise BadConfig("identify takes one subject, and `variability` is that of a population; use variability=none")
@@ -164,10 +163,10 @@ def look(cfg: DictConfig, it: Asked, ways: dict, when: np.ndarray, stage: Callab
 def posterior(it: Asked, key: Any, report: Callable[[int, int], None]) -> tuple[dict[str, np.ndarray], int, int]:
     """Draws of the posterior by chain, out of a fit or sampled now, and how many solves that took, and failed."""
     if it.tree is not None:
-        group = it.tree["posterior"].to_dataset()
-        if lost := [name for name in it.problem.sampled if name not in group]:
-            raise BadConfig(f"the posterior has no `{lost[0]}`, which has a prior; give the folder of a fit with this prior")
-        values, solves, failed = {name: group[name].values for name in it.problem.sampled}, 0, 0
+        with blame():
+            _, flat, _ = posterior_draws(it.problem, it.tree, None, key)
+        values = {name: x.reshape(it.tree["posterior"].sizes["chain"], -1) for name, x in flat.items()}
+        solves = failed = 0
     else:
         found = it.sampler.sample(it.problem, key, report)
         values, solves, failed = found.values, found.num_solves, found.num_failed
@@ -226,7 +225,7 @@ def show(table: pd.DataFrame) -> None:
     view = Table(title="identifiability", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for head in ("parameter", "log error (prior)", "contraction (expected)", "profile", "95 %", "prior / readings"):
         view.add_column(head, justify="left" if head in ("parameter", "profile") else "right", no_wrap=True)
-    for row in findings.records(table):
+    for row in records(table):
         ends = (plain(x) if np.isfinite(x) else "..." for x in (row["profile_low"], row["profile_high"]))
         error = f"{row['standard_error']:.2g}" if np.isfinite(row["standard_error"]) else "infinite"
         view.add_row(
@@ -243,27 +242,6 @@ def show(table: pd.DataFrame) -> None:
         " the posterior is to the power of each, from 0.05 on it counts",
         highlight=False,
     )
-
-
-def said(tables: dict[str, pd.DataFrame], most: int = 6) -> list[str]:
-    """The findings in words: of each parameter, of combinations, and of the next readings."""
-    lines = [f"{row['parameter']}: {row['verdict']}" for row in findings.records(tables["identifiability"])]
-    told_of = (tables["singular_values"] > directions.FLAT).sum(axis=1)
-    size = tables["singular_values"].shape[1]
-    lines.append(
-        f"of {size} directions the readings tell {told_of.median():.0f} better than the prior ({told_of.min()} to"
-        f" {told_of.max()} over the prior draws)"
-    )
-    lines += [f"in {row['share']:.0%} of them {row['words']}" for row in findings.records(tables["directions"].head(most))]
-    for label, rows in tables["next"].groupby("future", sort=False):
-        picks = ", then ".join(f"{r['analyte']} at {r['time_h']:g} h ({r['gain']:.2f})" for r in findings.records(rows))
-        lines.append(f"next, {label}: {picks}; {rows['gain'].sum():.2f} bits in all")
-    best = tables["kinds"].iloc[0]
-    lines.append(
-        f"the next reading that tells most: {best['analyte']} at {best['time_h']:g} h, {best['future']}:"
-        f" {best['gain']:.2f} bits"
-    )
-    return lines
 
 
 def _stages(report: Callable[[int, int], None], seconds: dict[str, float]) -> Callable[[str], Callable[[int, int], None]]:

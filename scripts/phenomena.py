@@ -176,7 +176,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
     shown = table.drop(columns=["source"]).assign(holds=["yes" if row["holds"] else "NO" for row in rows])
     console.print(shown.to_string(index=False, float_format="{:.4g}".format), highlight=False, soft_wrap=True)
     console.print(f"{held} of {len(rows)} hold", highlight=False)
-    total = round(time.perf_counter() - clock, 3)
+    total = time.perf_counter() - clock
     end(folder, "phenomena", device=hardware, seed=cfg.seed, config_sha256=config_hash, seconds={"total": total})
     console.print(str(folder), highlight=False, soft_wrap=True)
     return 0 if held == len(rows) else 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 import cytostorm.inference as ci
@@ -51,7 +52,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
         seed=cfg.seed,
         config_sha256=config_hash,
         data_sha256=sha256(Path(str(cfg.fit)) / "posterior.nc"),
-        seconds={"total": round(time.perf_counter() - clock, 3)},
+        seconds={"total": time.perf_counter() - clock},
         num_solves=forecast.num_solves,
         num_failed_solves=forecast.num_failed,
     )
@@ -76,6 +77,13 @@ def finished(folder: Path, own: str | None = None) -> tuple[DictConfig, xr.DataT
     assert isinstance(config, DictConfig)
     named(config, own, folder)
     return config, tree
+
+
+def not_beside(*names: str) -> None:
+    """Raise `BadConfig` where one of these parts of a configuration is asked for beside `fit`, which has its own."""
+    asked = [str(o).lstrip("+~").split("=")[0].split(".")[0] for o in HydraConfig.get().overrides.task]
+    if both := [name for name in names if name in asked]:
+        raise BadConfig(f"`{both[0]}` and `fit` are both given; the fit has its own: leave one out")
 
 
 def of_one(cfg: DictConfig, fit: DictConfig, tree: xr.DataTree) -> Forecast:

@@ -5,7 +5,7 @@ import hashlib
 import importlib.metadata
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,13 +90,14 @@ def _lock(folder: Path) -> None:
     _locks[folder] = file
 
 
-def end(folder: Path, job: str, **facts) -> Manifest:
-    """Write the manifest, and with it finish the run."""
+def end(folder: Path, job: str, seconds: Mapping[str, float], **facts) -> Manifest:
+    """Write the manifest, and with it finish the run; seconds are kept to the millisecond."""
     manifest = Manifest(
         job=job,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         python=sys.version.split()[0],
         commit=_commit(),
+        seconds={name: round(value, 3) for name, value in seconds.items()},
         **facts,
     )
     (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n")

@@ -64,7 +64,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
     bifurcation(drawn, float(model.k_fb)).savefig(folder / "bifurcation.png")
     console.print(table.to_string(index=False, float_format="{:.4g}".format), highlight=False)
     console.print(f"gains in 1/h; margin = k_fb / critical gain, with k_fb = {float(model.k_fb):g}", highlight=False)
-    total = round(time.perf_counter() - clock, 3)
+    total = time.perf_counter() - clock
     end(folder, "stability", device=hardware, seed=cfg.seed, config_sha256=config_hash, seconds={"total": total})
     console.print(str(folder), highlight=False, soft_wrap=True)
     return 0

@@ -219,8 +219,8 @@ def test_fitted_values_cover_the_readings(tree):
 def test_the_report_is_self_contained(quick_run):
     page = (quick_run / "report.html").read_text()
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert "http" not in page
     assert page.count("data:image/png;base64,") == 5
+    assert "http" not in re.sub(r"data:image/png;base64,[\w+/=]+", "", page)  # a picture may spell it by chance
     assert "hardly inform" in page
     assert "not for the care of patients" in page
 

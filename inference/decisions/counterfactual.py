@@ -28,7 +28,7 @@ from cytostorm.models import (
 )
 from cytostorm.models.readout import UNITS, readouts
 
-from ..arguments import jitted
+from ..arguments import by_blocks, jitted
 from ..samplers import thinned
 from ..site import Values
 from .options import Option
@@ -185,13 +185,12 @@ class Programs:
 
         same = bool(np.all(start == start[0]))
         every = prepared(float(start[0])) if same else _stacked([prepared(float(s)) for s in start])
-        num, parts = len(start), []
-        for begin in range(0, num, BATCH):
-            index = np.minimum(np.arange(begin, begin + min(BATCH, num)), num - 1)
-            pick = lambda tree, index=index: jax.tree.map(lambda x: np.asarray(x)[index], tree)  # noqa: E731
-            given = every if same else pick(every)
-            parts.append(jax.device_get(program[not same](pick(patient.values), given, pick(untreated))))
-        return jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
+
+        def block(index: np.ndarray) -> Any:
+            pick = partial(jax.tree.map, lambda x: np.asarray(x)[index])
+            return program[not same](pick(patient.values), every if same else pick(every), pick(untreated))
+
+        return by_blocks(block, len(start), min(BATCH, len(start)))
 
 
 def under(patient: Patient, option: Option, start: float) -> Scenario:

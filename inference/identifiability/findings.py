@@ -8,12 +8,12 @@ import pandas as pd
 from jaxtyping import Float
 
 from ..problem import Problem
-from ..summary import LESSONS, plain
+from ..summary import plain, records, taught
+from .directions import FLAT
 from .profile import Profile
 from .scaling import BOTH, PRIOR
 
 COMMON = 0.3  # the share of draws from which on a combination belongs to the verdict on its parameters
-HARDLY, WELL = LESSONS[0][0], LESSONS[1][0]
 WORDS = {"well": "told well", "partly": "partly told", "hardly": "hardly told"}
 
 
@@ -40,7 +40,7 @@ def learned(problem: Problem, draws: Mapping[str, Float[np.ndarray, "chain draw"
         x = np.asarray(draws[name]).ravel()
         low, middle, high = np.quantile(x, (0.05, 0.5, 0.95))
         contraction = 1 - float(np.var(np.log(x))) / prior.log_sd**2
-        rows.append((middle, low, high, contraction, next(word for bound, word in LESSONS if contraction < bound)))
+        rows.append((middle, low, high, contraction, taught(contraction)))
     return pd.DataFrame(rows, columns=["median", "q5", "q95", "contraction", "taught"])
 
 
@@ -74,11 +74,6 @@ def table(
     return whole.assign(meaning=[x["meaning"] for x in text.values()])
 
 
-def records(table: Any) -> list[dict[str, Any]]:
-    """The rows of a table, by column."""
-    return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
-
-
 def confounded(name: str, directions: pd.DataFrame) -> tuple[list[str], str]:
     """The parameters from which this one cannot be told in many draws, and the most common such combination in words."""
     common = directions[directions["share"] >= COMMON]
@@ -103,3 +98,24 @@ def verdict(row: Mapping[str, Any], others: Sequence[str], words: str) -> str:
     if row["rests_on"] == BOTH:
         return f"{said}; it rests on the prior and the readings, which may disagree"
     return f"{said}; it rests on the prior" if row["rests_on"] == PRIOR else said
+
+
+def said(tables: Mapping[str, pd.DataFrame], most: int = 6) -> list[str]:
+    """The findings in words: of each parameter, of combinations, and of the next readings."""
+    lines = [f"{row['parameter']}: {row['verdict']}" for row in records(tables["identifiability"])]
+    told_of = (tables["singular_values"] > FLAT).sum(axis=1)
+    size = tables["singular_values"].shape[1]
+    lines.append(
+        f"of {size} directions the readings tell {told_of.median():.0f} better than the prior ({told_of.min()} to"
+        f" {told_of.max()} over the prior draws)"
+    )
+    lines += [f"in {row['share']:.0%} of them {row['words']}" for row in records(tables["directions"].head(most))]
+    for label, rows in tables["next"].groupby("future", sort=False):
+        picks = ", then ".join(f"{r['analyte']} at {r['time_h']:g} h ({r['gain']:.2f})" for r in records(rows))
+        lines.append(f"next, {label}: {picks}; {rows['gain'].sum():.2f} bits in all")
+    best = tables["kinds"].iloc[0]
+    lines.append(
+        f"the next reading that tells most: {best['analyte']} at {best['time_h']:g} h, {best['future']}:"
+        f" {best['gain']:.2f} bits"
+    )
+    return lines

@@ -13,9 +13,9 @@ from ..analyte import LABELS
 from ..decisions.decision_figures import COLORS, LINES, MARKERS
 from ..figures import BLUE, GREY, INK, ORANGE, plain_ticks, styled
 from ..samplers import thinned
+from ..summary import records
 from .design import Future, gains
 from .directions import FLAT
-from .findings import records
 from .profile import DROP, Profile
 
 FLOOR = 1e-4  # singular values below it are drawn there

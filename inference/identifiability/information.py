@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..arguments import jitted
+from ..arguments import by_blocks, jitted
 from ..problem import Problem
 from ..site import Values
 
@@ -128,9 +128,4 @@ class Everywhere[T]:
 
     def __call__(self, points: Float[np.ndarray, "point parameter"], report: Report = lambda done, total: None) -> T:
         """What the function returns, along a leading axis over the positions."""
-        parts, num = [], len(points)
-        for begin in range(0, num, BLOCK):
-            index = np.minimum(np.arange(begin, begin + BLOCK), num - 1)  # the last block is filled up, then cut
-            parts.append(jax.device_get(self._program(points[index])))
-            report(min(begin + BLOCK, num), num)
-        return jax.tree.map(lambda *x: np.concatenate(x)[:num], *parts)
+        return by_blocks(lambda index: self._program(points[index]), len(points), BLOCK, report)

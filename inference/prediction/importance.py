@@ -81,7 +81,7 @@ def weighed(problem: Population, values: Values, key: PRNGKeyArray, middle: Midd
     points = jnp.concatenate([_normal(keys[0], mean, spread), _normal(keys[1], middle, wide)])
     log_f, okay = jax.lax.map(lambda x: problem.read_at(values, whole(problem, values, x)), points)
     read = jax.vmap(lambda f: problem.noise.log_density(f, values, problem.data, problem.scatter))(log_f)
-    likelihood = jax.vmap(lambda x: jax.ops.segment_sum(x, problem.owner, len(mean)))(read)
+    likelihood = jax.vmap(problem.by_subject)(read)
     target = _log_normal(points, mean, spread)
     proposal = jnp.logaddexp(target, _log_normal(points, middle, wide)) - jnp.log(2.0)
     return Points(points, log_f, jnp.where(okay, likelihood + target - proposal, -jnp.inf), okay)
@@ -112,7 +112,7 @@ def laplace(problem: Population, values: Values, key: PRNGKeyArray) -> tuple[Mid
     def height(log_f: Array, okay: Array, effects: Array) -> Float[Array, " subject"]:
         read = problem.noise.log_density(log_f, values, problem.data, problem.scatter)
         off = effects - mean
-        inside = jax.ops.segment_sum(read, problem.owner, len(mean)) - 0.5 * jnp.einsum("si,sij,sj->s", off, precision, off)
+        inside = problem.by_subject(read) - 0.5 * jnp.einsum("si,sij,sj->s", off, precision, off)
         return jnp.where(okay, inside, -jnp.inf)
 
     def look(effects: Array) -> tuple[Array, Array, Array]:
@@ -132,9 +132,12 @@ def laplace(problem: Population, values: Values, key: PRNGKeyArray) -> tuple[Mid
         typical = jnp.where(problem.data.cens == 0, jnp.exp(log_f), problem.data.value)
         bend = -jax.jvp(lambda f: jax.grad(likelihood)(f, typical), (log_f,), (jnp.ones_like(log_f),))[1]
         outer = jnp.maximum(bend, 0)[:, None, None] * jacobian[:, :, None] * jacobian[:, None, :]
-        total = lambda x: jax.ops.segment_sum(x, problem.owner, len(mean))  # noqa: E731
         down = jnp.einsum("sij,sj->si", precision, effects - mean)
-        return height(log_f, okay, effects), total(slope[:, None] * jacobian) - down, total(outer) + precision
+        return (
+            height(log_f, okay, effects),
+            problem.by_subject(slope[:, None] * jacobian) - down,
+            problem.by_subject(outer) + precision,
+        )
 
     def step(state: tuple, _: None) -> tuple[tuple, None]:
         here, (top, slope, curvature), damping = state

@@ -51,8 +51,7 @@ def _round(
     def energy(z: Array) -> Array:
         values = _values(density, z)
         log_f, okay = problem.read(values)
-        terms = problem.data.counted(problem.noise.log_density(log_f, values, problem.data, problem.scatter))
-        total = jnp.zeros(len(problem.cohort)).at[problem.owner].add(terms)
+        total = problem.by_subject(problem.noise.log_density(log_f, values, problem.data, problem.scatter))
         return jnp.where(okay & jnp.isfinite(total), 0.5 * jnp.sum(z**2, axis=0) - total, jnp.inf)
 
     return z, jax.lax.map(energy, z)

@@ -189,8 +189,7 @@ class Starting(eqx.Module):
         if not density.sites.num_subjects:
             raise ValueError("`start.method` is 'subjects', and there is one subject; choose 'screened' or 'map'")
         with ThreadPoolExecutor(THREADS) as pool:
-            search = lambda key: best_of_each(density, key, self.num_screened)  # noqa: E731
-            found = list(pool.map(search, branches(key, num_chains)))
+            found = list(pool.map(lambda k: best_of_each(density, k, self.num_screened), branches(key, num_chains)))
         position, solves, failed = np.stack([x[0] for x in found]), sum(x[1] for x in found), sum(x[2] for x in found)
         if not np.isfinite(Probe(density).energy(position)).all():
             raise NoStart(
