@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from catalogue import Blowup, Elimination, KnownNoise, Level, person, readings
+from numpyro.infer.hmc import hmc
 from picks import some
 from posteriors import agree
 from scipy import stats
@@ -40,6 +41,7 @@ from cytostorm.inference.prediction.npde import prediction_errors
 from cytostorm.inference.prediction.refit import refitted
 from cytostorm.inference.samplers.blocks import Blocks
 from cytostorm.inference.samplers.metric import covariance, information
+from cytostorm.inference.samplers.nuts import Parts
 from cytostorm.inference.summary import related
 from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion
 
@@ -89,6 +91,25 @@ def test_a_hierarchy_with_a_closed_form_is_reproduced(draws):
 
 def test_the_metric_of_the_information_makes_trajectories_short(draws):
     assert draws.stats["n_steps"].mean() < 8
+
+
+def test_a_step_that_a_narrow_place_made_small_is_found_anew_with_the_metric(problem):
+    density, sampler = Density(problem), NUTS(num_warmup=200, num_chains=1, metric="information", block=50)
+    apart = Parts([np.arange(density.sites.size)])
+    init, sample = hmc(potential_fn_gen=lambda density, chain: lambda z: density.energy(apart.joined(z), chain), algo="NUTS")
+    at = density.positions({"w": jnp.array(1.3), "omega": jnp.array([OMEGA]), "z": jnp.zeros((1, NUM))})
+    known = apart.blocks_of(np.asarray(covariance(density, information(density, at))), True)
+    begun = init(
+        apart.split(at), 200, inverse_mass_matrix=known, dense_mass=apart.names, adapt_mass_matrix=False,
+        model_args=(density, jnp.array(0)), rng_key=KEY,
+    )  # fmt: skip
+    small = jnp.log(1e-4)
+    past = (small, small, begun.adapt_state.ss_state[2], 2000, small)
+    slow = begun._replace(adapt_state=begun.adapt_state._replace(step_size=jnp.exp(small), ss_state=past))
+    advance, retune = sampler._advance(density, sample, apart), sampler._retune(density)
+    slow, _ = retune(slow, (at[None], {}))
+    after, _ = advance(slow, np.array(0), 50)
+    assert float(after.adapt_state.step_size) > 0.1
 
 
 def test_centred_and_not_are_one_posterior():

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpyro.infer.hmc import hmc
+from numpyro.infer.hmc_util import dual_averaging
 
 from ..keys import branches
 from ..site import Program
@@ -25,6 +26,7 @@ from .starts import CLIMBS, Starting
 CHAINS = ("threads", "vectorized")
 METRICS = ("draws", "information")
 TYPICAL = 5  # draws of a block over which the information is averaged
+TUNED = 0.75  # of the warm-up is the metric computed anew; the rest finds the step that goes with the last
 
 
 class Parts:
@@ -57,8 +59,8 @@ class NUTS(eqx.Module):
     """The no-U-turn sampler of NumPyro (Hoffman and Gelman, J Mach Learn Res 2014;15:1593), run in blocks.
 
     The metric is adapted by the `draws` of the warm-up, or computed from the `information` that the readings hold, at the
-    start and anew after every block of the warm-up. Chains run in `threads`, one compiled program for all, or
-    `vectorized` in lock-step (for a GPU).
+    start and anew after the blocks of the warm-up's first three quarters; the step then is sought anew too. Chains run in
+    `threads`, one compiled program for all, or `vectorized` in lock-step (for a GPU).
 
     Of the iterations after the warm-up every `thin`-th is a draw, and no other is held in memory: a long run needs no more
     of it than a short one. With blocks on disk these hold all iterations.
@@ -159,7 +161,12 @@ class NUTS(eqx.Module):
         """The solves that the metric takes beside those of the chains: at the start, and after blocks of the warm-up."""
         if self.metric == "draws":
             return 0
-        return 1 + self.num_chains * sum(min(TYPICAL, size) for size in sizes(self.num_warmup, self.block)[:-1])
+        return 1 + self.num_chains * sum(min(TYPICAL, size) for size in self._tuned())
+
+    def _tuned(self) -> list[int]:
+        """The sizes of the blocks after which the metric is computed anew."""
+        warm = np.array(sizes(self.num_warmup, self.block))
+        return warm[warm.cumsum() <= TUNED * self.num_warmup].tolist()
 
     def _advance(self, density: Density, sample: Callable, apart: Parts) -> Any:
         """The compiled program that carries a chain through a block of iterations."""
@@ -196,7 +203,10 @@ class NUTS(eqx.Module):
         return advance.func.lower(*advance.args, states, np.array(0), min(self.block, self.num_warmup))
 
     def _retune(self, density: Density) -> Callable[[Any, Any], tuple[Any, Any]]:
-        """What follows on a block of the warm-up: the metric of the information at its last draws."""
+        """What follows on a block of the warm-up: the metric of the information at its last draws, and its step.
+
+        Without a new search a chain that began in a narrow place keeps its small step: averages over steps forget slowly.
+        """
         if self.metric == "draws":
             return lambda state, part: (state, part)
 
@@ -207,8 +217,12 @@ class NUTS(eqx.Module):
             inverse = jax.scipy.linalg.solve_triangular(root, jnp.eye(len(root)), lower=True)
             adapt = state.adapt_state
             name = next(iter(adapt.inverse_mass_matrix))
+            search, _ = dual_averaging()
             adapt = adapt._replace(
-                inverse_mass_matrix={name: found}, mass_matrix_sqrt={name: inverse}, mass_matrix_sqrt_inv={name: root}
+                inverse_mass_matrix={name: found},
+                mass_matrix_sqrt={name: inverse},
+                mass_matrix_sqrt_inv={name: root},
+                ss_state=search(jnp.log(adapt.step_size)),
             )
             return state._replace(adapt_state=adapt)
 
@@ -235,7 +249,7 @@ class NUTS(eqx.Module):
         """
         total, lock, done = self.num_warmup + self.num_draws * self.thin, threading.Lock(), [0]
         weight = self.num_chains // len(states)
-        warm = sizes(self.num_warmup, self.block)
+        warm, tuned = sizes(self.num_warmup, self.block), len(self._tuned())
         early = np.zeros(self.num_chains, int)
 
         def chain(entry: tuple[Track, Any]) -> Any:
@@ -243,7 +257,7 @@ class NUTS(eqx.Module):
             parts = []
             for number, size in enumerate(warm + sizes(self.num_draws * self.thin, self.block), start=1):
                 arguments = (state, np.array(track.index), size)
-                compute = advance if number >= len(warm) else lambda *x: retune(*advance(*x))
+                compute = advance if number > tuned else lambda *x: retune(*advance(*x))
                 found = track.block(
                     number,
                     lambda: compute(*arguments),
