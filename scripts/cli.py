@@ -14,6 +14,7 @@ JOBS = {
     "compare": "treatments, starts and doses: which is best, by how much, how sure",
     "forecast": "readings as they arrive: the chance of a storm after each",
     "predict": "a finished fit in another scenario, for new subjects, or for subjects with a few readings",
+    "diff": "several fits of the same readings: which predicts what was left out",
     "identify": "what the readings tell of each parameter, and which would tell most next",
     "phenomena": "what a model of storms must show, expected and obtained",
     "stability": "equilibria and the fold of the network, and what moves it",

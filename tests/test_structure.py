@@ -32,7 +32,7 @@ def test_every_group_exists():
 WHOLE = [option for option in OPTIONS if option[0] in ("experiment", "debug")]
 DECIDING = [option for option in OPTIONS if option[0] in ("outcome", "utility")]
 PAIRS = [("fit", option) for option in OPTIONS if option not in DECIDING]
-PAIRS += list(product(sorted(set(JOBS) - {"fit", "phenomena", "predict", "compare", "forecast"}), WHOLE))
+PAIRS += list(product(sorted(set(JOBS) - {"fit", "phenomena", "predict", "compare", "forecast", "diff"}), WHOLE))
 PAIRS += [("predict", option) for option in OPTIONS if option[0] in ("trigger", "treatment", "data", "device")]
 PAIRS += [("compare", option) for option in OPTIONS if option[0] in ("trigger", "treatment", "prior", "model", "solver")]
 PAIRS += [("compare", option) for option in DECIDING]
@@ -107,7 +107,7 @@ ORDER = {
         *("keys", "analyte", "cells", "covariates", "observations", "cohort", "tables", "prior", "site", "noise"),
         *("gradient", "problem", "synthetic", "assay", "variability", "panel", "arguments", "population"),
         *("samplers", "predictive", "population_tree", "summary", "posterior", "verdict", "figures", "prediction"),
-        *("decisions", "warning", "identifiability", "population_figures", "checks", "report"),
+        *("decisions", "warning", "identifiability", "selection", "population_figures", "checks", "report"),
     ],
     "inference/tables": [
         *("table", "catalogue", "converters", "published", "form", "nonmem", "export", "account", "tidy"),
@@ -129,6 +129,7 @@ ORDER["inference/warning"] = ["arriving", "alarm", "rivals", "scores", "replay",
 ORDER["inference/identifiability"] = [
     *("information", "directions", "profile", "scaling", "design", "findings", "identifiability_figures"),
 ]
+ORDER["inference/selection"] = ["left_out", "common", "weights", "replicas", "selection_figures"]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
 

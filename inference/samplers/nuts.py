@@ -222,7 +222,7 @@ class NUTS(eqx.Module):
                 inverse_mass_matrix={name: found},
                 mass_matrix_sqrt={name: inverse},
                 mass_matrix_sqrt_inv={name: root},
-                ss_state=search(jnp.log(adapt.step_size)),
+                ss_state=search(jnp.log(adapt.step_size)),  # type: ignore[arg-type]
             )
             return state._replace(adapt_state=adapt)
 

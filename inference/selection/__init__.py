@@ -1,0 +1,1 @@
+"""Which model, or which prior, do the same readings speak for?"""
