@@ -42,6 +42,11 @@ class Fit(NamedTuple):
         return float(facts.get("log_evidence", np.nan)), float(facts.get("log_evidence_se", np.nan))
 
     @property
+    def num_sampled(self) -> float:
+        """How many numbers were sampled, where the fit is of one subject; else not a number."""
+        return len(self.tree["log_prior"].to_dataset().data_vars) if "log_prior" in self.tree else np.nan
+
+    @property
     def by_subject(self) -> pd.Series | None:
         """The log predictive density of every left-out subject, where the fit is of a population."""
         table = self.folder / "left_out.csv"
@@ -125,6 +130,7 @@ def compared(fits: dict[str, Fit], left: dict[str, LeftOut], table: pd.DataFrame
             "high_k": int((left[name].pareto_k[table[name]] > PARETO_K).sum()),
             "num_matched": left[name].num_matched,
             "num_effective": left[name].num_effective,
+            "num_sampled": fit.num_sampled,
             "log_evidence": fit.evidence[0] if whole else np.nan,
             "log_evidence_se": fit.evidence[1] if whole else np.nan,
             "passed": passed(fit.tree),
@@ -164,6 +170,9 @@ def doubts(rows: pd.DataFrame, number: int) -> list[str]:
         if row["high_k"]:
             text = f"{row['high_k']} of {number} readings are too weighty to be left out by weights (k > {PARETO_K:g})"
             lines.append(f"{row['fit']}: {text}")
+        if row["num_effective"] > row["num_sampled"]:
+            text = f"{row['num_effective']:.0f} parameters used up, and {row['num_sampled']:.0f} sampled"
+            lines.append(f"{row['fit']}: {text}: the model does not suit the readings")
     if number < 100:
         lines.append(f"{number} readings: standard errors of differences are themselves uncertain below 100")
     return lines

@@ -185,6 +185,8 @@ def test_two_fits_are_compared(quick_run, other_run, tmp_path, capsys):
     assert np.isfinite(rows.loc["two", "log_evidence"])
     assert np.isnan(rows.loc["one", "log_evidence"])
     assert json.loads((folder / "manifest.json").read_text())["job"] == "diff"
+    assert (rows["num_sampled"] == 10).all()
+    assert (rows["num_effective"] < 10).all()
     for name in ("readings_left_out", "readings", "p_values"):
         assert (folder / f"{name}.png").stat().st_size > 5000
     assert "no difference" in capsys.readouterr().out
