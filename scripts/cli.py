@@ -15,6 +15,7 @@ JOBS = {
     "forecast": "readings as they arrive: the chance of a storm after each",
     "predict": "a finished fit in another scenario, for new subjects, or for subjects with a few readings",
     "identify": "what the readings tell of each parameter, and which would tell most next",
+    "calibrate": "is the inference right? truths are drawn and looked for in the posteriors of readings drawn for each",
     "phenomena": "what a model of storms must show, expected and obtained",
     "stability": "equilibria and the fold of the network, and what moves it",
     "certify": "are the gradients of a problem right, over its whole prior?",
