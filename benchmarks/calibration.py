@@ -3,7 +3,7 @@
     python benchmarks/calibration.py [NAME ...]      minimal, endotoxin, network, posterior; all if none is named
 
 Every job is one `cytostorm calibrate`, whose fits are on disk one by one: a call that was killed continues. A job that is
-finished is not run again. Writes benchmarks/calibration.json and the figures docs/calibration_NAME_*.png.
+finished is not run again. Writes benchmarks/calibration.json, docs/calibration_NAME_*.png and the end of docs/calibration.md.
 """
 
 import json
@@ -19,8 +19,9 @@ from cytostorm.inference.calibration.findings import counted
 
 ROOT = Path(__file__).parent.parent
 COMMAND = Path(sys.executable).with_name("cytostorm")
+PAGE, MARK = ROOT / "docs" / "calibration.md", "## Shipped results\n"
 RESULTS = ROOT / "benchmarks" / "calibration.json"
-FIGURES = ("ecdf", "ranks", "coverage", "recovery")
+FIGURES = ("ecdf", "coverage")
 TEN = "data.times_h=[0,0.5,1,1.5,2,2.5,3,4,5,6]"
 MINIMAL = ["data=synthetic", TEN, "data.lower_limit=1.0"]
 LOOSE = ["solver.rtol=1e-4", "solver.atol=1e-6"]
@@ -35,6 +36,31 @@ JOBS = {
 }
 
 
+THREADS = ["threads=1"]  # seconds of the processor are then those of one core
+TITLES = {
+    "minimal": "The minimal model, ten readings, a limit of quantification",
+    "endotoxin": "The endotoxin model, three cytokines",
+    "network": "The storm network, a viral storm (`experiment=timing`)",
+    "posterior": "The minimal model around one patient's readings",
+}
+SECTION = """
+### {title}
+
+    {command}
+
+{fits} replicates of {drawn} truths ({unsolved} could not be solved): {second} fits by the second sampler, {doubtful} that did not
+pass their check, {lost} that could not be made; {each:.1f} s of the processor for each, {total:.0f} s in all, on one core.
+**{passed}**: {inside} of {number} quantities lie inside their 95 % band, the smallest p is {least:.2g} (allowed: {allowed:.2g}).
+
+| quantity | p | in band | 50 % | 80 % | 90 % | 95 % | contraction | z-score, mean (SD) |
+|---|---|---|---|---|---|---|---|---|
+{rows}
+
+![Distribution functions of ranks less the uniform one, in their bands](calibration_{name}_ecdf.png)
+![Coverage of central intervals](calibration_{name}_coverage.png)
+"""
+
+
 def made(name: str) -> Path:
     """The folder of a job, which is run if it is not finished."""
     folder = ROOT / "runs" / "calibration" / name
@@ -45,9 +71,6 @@ def made(name: str) -> Path:
         if not (folder / "manifest.json").exists():
             raise SystemExit(f"{name}: exit code {done.returncode}")
     return folder
-
-
-THREADS = ["threads=1"]  # seconds of the processor are then those of one core
 
 
 def result(folder: Path) -> dict:
@@ -65,6 +88,28 @@ def result(folder: Path) -> dict:
     return counts | drawn | {"seconds": manifest["seconds"], "passed": manifest["passed"], "quantities": rows}
 
 
+def section(name: str, found: dict) -> str:
+    """What the page says of a job."""
+    rows, quantities = [], found["quantities"]
+    for q in quantities:
+        inside = " | ".join(f"{q[f'coverage_{level}']:.3f}" for level in (50, 80, 90, 95))
+        learned = " | " if q["contraction"] is None else f"{q['contraction']:.2f} | {q['z_mean']:+.2f} ({q['z_sd']:.2f})"
+        band = "yes" if q["in_band"] else "no"
+        rows.append(f"| `{q['parameter']}` | {q['p_value']:.3f} | {band} | {inside} | {learned} |")
+    return SECTION.format(
+        name=name,
+        title=TITLES[name],
+        rows="\n".join(rows),
+        each=found["seconds"]["cpu"] / found["fits"],
+        total=found["seconds"]["cpu"],
+        inside=sum(q["in_band"] for q in quantities),
+        number=len(quantities),
+        least=min(q["p_value"] for q in quantities),
+        allowed=0.05 / len(quantities),
+        **found | {"passed": "PASS" if found["passed"] else "FAIL"},
+    )
+
+
 def main(names: list[str]) -> None:
     """Run what is not finished, and keep results and figures."""
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -74,6 +119,8 @@ def main(names: list[str]) -> None:
         RESULTS.write_text(json.dumps(known, indent=1) + "\n")
         for figure in FIGURES:
             shutil.copy(folder / f"{figure}.png", ROOT / "docs" / f"calibration_{name}_{figure}.png")
+        text = "".join(section(job, known[job]) for job in JOBS if job in known)
+        PAGE.write_text(PAGE.read_text().split(MARK)[0] + MARK + text)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,16 @@ def test_uneven_ranks_leave_the_band_and_are_named(uneven):
     assert said[uneven] in findings.shape(rank, 100)
 
 
+@pytest.mark.parametrize(
+    ("stretch", "low", "high"), [(1.0, 0.0, 0.08), (0.9, 0.2, 0.36), (0.8, 0.78, 0.9), (0.7, 0.97, 1.0)]
+)
+def test_what_two_hundred_replicates_can_see(stretch, low, high):
+    """How often a posterior whose standard deviation is this share of the right one leaves the band: docs/calibration.md."""
+    limits, rng = ranks.band(200, 100), np.random.default_rng(15)
+    sets = [rng.binomial(100, norm.cdf(rng.standard_normal(200) / stretch)) for _ in range(500)]
+    assert low <= np.mean([not limits.holds(x) for x in sets]) <= high
+
+
 def test_ties_are_broken_at_random():
     rng = np.random.default_rng(14)
     found = np.array([ranks.ranked(np.zeros((10, 1)), np.zeros(1), rng)[0] for _ in range(2000)])
@@ -271,22 +281,22 @@ def test_a_fit_that_fails_its_check_is_made_again_and_one_that_cannot_be_made_is
     assert len(findings.faults(pd.DataFrame({"passes": []}), made)) == 2
 
 
-def test_posterior_calibration_passes_where_all_is_right_and_not_where_readings_count_twice():
+def test_posterior_calibration_passes_where_all_is_right_and_not_where_the_same_readings_count_twice():
     """Truths from the posterior of the readings, fits of these and new ones: each with closed forms."""
     problem, num = conjugate(), NUM
     limits = replicates.assay(problem.data)
     truth = np.asarray(exact(Density(problem), np.random.default_rng(7), num=num))
     drawn = replicates.drawn(problem, limits, root(8), num, truth)
     np.testing.assert_array_equal(drawn.truth, truth)
-    for beside, right in ((True, True), (False, False)):
-        density = replicates.posed(problem, limits, beside)
-        keys = branches(root(9), num)
-        found = [
-            fits.fitted(replicates.given(density, problem, data, beside), own, [Made(exact)], key, MOST)
-            for data, own, key in zip(drawn.data, drawn.truth, keys, strict=True)
-        ]
+    density, keys = replicates.posed(problem, limits, True), branches(root(9), num)
+    for right in (True, False):
+        found = []
+        for data, own, key in zip(drawn.data, drawn.truth, keys, strict=True):
+            one = replicates.given(density, problem, data if right else problem.data, True)
+            found.append(fits.fitted(one, own, [Made(exact)], key, MOST))
         table = findings.table(findings.by_rank(problem, drawn, found), MOST, TEXT).set_index("parameter")
         assert bool(table["passes"].all()) is right, table
+    assert "narrow" in table.loc["w", "shape"]
 
 
 @pytest.fixture(scope="module")
