@@ -3,7 +3,8 @@
     python benchmarks/calibration.py [NAME ...]      minimal, endotoxin, network, posterior; all if none is named
 
 Every job is one `cytostorm calibrate`, whose fits are on disk one by one: a call that was killed continues. A job that is
-finished is not run again. Writes benchmarks/calibration.json, docs/calibration_NAME_*.png and the end of docs/calibration.md.
+finished is not run again. Writes benchmarks/calibration.json, docs/calibration_NAME_*.png, and the end of
+docs/calibration.md.
 """
 
 import json
@@ -48,9 +49,10 @@ SECTION = """
 
     {command}
 
-{fits} replicates of {drawn} truths ({unsolved} could not be solved): {second} fits by the second sampler, {doubtful} that did not
-pass their check, {lost} that could not be made; {each:.1f} s of the processor for each, {total:.0f} s in all, on one core.
-**{passed}**: {inside} of {number} quantities lie inside their 95 % band, the smallest p is {least:.2g} (allowed: {allowed:.2g}).
+{fits} replicates of {drawn} truths ({unsolved} could not be solved): {second} fits by the second sampler, {doubtful} that
+did not pass their check, {lost} that could not be made; {each:.1f} s of the processor for each, {total:.0f} s in all, on one
+core. **{passed}**: {inside} of {number} quantities lie inside their 95 % band, the smallest p is {least:.2g} (allowed:
+{allowed:.2g}).
 
 | quantity | p | in band | 50 % | 80 % | 90 % | 95 % | contraction | z-score, mean (SD) |
 |---|---|---|---|---|---|---|---|---|
