@@ -16,6 +16,7 @@ JOBS = {
     "predict": "a finished fit in another scenario, for new subjects, or for subjects with a few readings",
     "diff": "several fits of the same readings: which predicts what was left out",
     "identify": "what the readings tell of each parameter, and which would tell most next",
+    "calibrate": "is the inference right? truths are drawn and looked for in the posteriors of readings drawn for each",
     "phenomena": "what a model of storms must show, expected and obtained",
     "stability": "equilibria and the fold of the network, and what moves it",
     "certify": "are the gradients of a problem right, over its whole prior?",

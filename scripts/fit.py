@@ -51,7 +51,7 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
     key_sample, key_predict = branches(root(cfg.seed), 2)
     blocks = ci.Blocks(folder / "blocks")
     _meanwhile("arviz_stats", *(["cytostorm.inference.report"] if cfg.report else []))
-    with progress("sampling") as report, _until_terminated(blocks):
+    with progress("sampling") as report, until_terminated(blocks):
         draws = sampler.sample(problem, key_sample, report, blocks)
     seconds = dict(draws.seconds)
     tree = ci.assemble(problem, draws, key_predict)
@@ -112,7 +112,7 @@ def _meanwhile(*modules: str) -> None:
 
 
 @contextmanager
-def _until_terminated(blocks: ci.Blocks) -> Iterator[None]:
+def until_terminated(blocks: ci.Blocks) -> Iterator[None]:
     """While this lasts, SIGTERM ends sampling after the blocks under way."""
 
     def stop(*_) -> None:

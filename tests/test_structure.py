@@ -107,7 +107,7 @@ ORDER = {
         *("keys", "analyte", "cells", "covariates", "observations", "cohort", "tables", "prior", "site", "noise"),
         *("gradient", "problem", "synthetic", "assay", "variability", "panel", "arguments", "population"),
         *("samplers", "predictive", "population_tree", "summary", "posterior", "verdict", "figures", "prediction"),
-        *("decisions", "warning", "identifiability", "selection", "population_figures", "checks", "report"),
+        *("decisions", "warning", "identifiability", "calibration", "selection", "population_figures", "checks", "report"),
     ],
     "inference/tables": [
         *("table", "catalogue", "converters", "published", "form", "nonmem", "export", "account", "tidy"),
@@ -129,6 +129,7 @@ ORDER["inference/warning"] = ["arriving", "alarm", "rivals", "scores", "replay",
 ORDER["inference/identifiability"] = [
     *("information", "directions", "profile", "scaling", "design", "findings", "identifiability_figures"),
 ]
+ORDER["inference/calibration"] = ["replicates", "ranks", "fits", "findings", "calibration_figures"]
 ORDER["inference/selection"] = ["left_out", "common", "weights", "replicas", "selection_figures"]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}

@@ -16,9 +16,8 @@ from numpyro.infer import Trace_ELBO, init_to_value
 from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.optim import Adam
 
-from ..site import Program
 from .blocks import Blocks
-from .density import Density
+from .density import Density, Posed
 from .draws import Draws, Report
 from .settings import at_least_one
 from .starts import WALL, Starting, Starts, Stuck
@@ -53,7 +52,7 @@ class Approximation(eqx.Module):
 
     def sample(
         self,
-        problem: Program,
+        problem: Posed,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,
@@ -63,7 +62,7 @@ class Approximation(eqx.Module):
         `facts` holds `pareto_k`, and `weights_ess`: how many equally weighted draws the weights are worth.
         """
         clock = time.perf_counter()
-        density = Density(problem)
+        density = Density.of(problem)
         key_start, key_q, key_pick, key_order = jax.random.split(key, 4)
         begun = self.start.find(density, key_start, self.num_starts, blocks or Blocks())
         starting = time.perf_counter() - clock

@@ -14,9 +14,8 @@ from blackjax.mcmc import hmc
 from blackjax.mcmc.dynamic_hmc import halton_sequence
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..site import Program
 from .blocks import Blocks, Interrupted
-from .density import Density
+from .density import Density, Posed
 from .draws import Draws, Report, Track, of_chains, sizes
 from .settings import at_least_one, share
 from .starts import Starting
@@ -66,7 +65,7 @@ class ChEES(eqx.Module):
 
     def sample(
         self,
-        problem: Program,
+        problem: Posed,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,
@@ -74,7 +73,7 @@ class ChEES(eqx.Module):
         """Sample the posterior of `problem`; see `NUTS.sample`."""
         clock = time.perf_counter()
         blocks = blocks or Blocks()
-        density = Density(problem, self.num_chains)
+        density = Density.of(problem, self.num_chains)
         key_start, key_run = jax.random.split(key)
         begun = self.start.find(density, key_start, self.num_superchains, blocks)
         starting = time.perf_counter() - clock

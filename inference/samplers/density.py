@@ -1,7 +1,8 @@
 """The log-density that every stage evaluates: compiled once, finite or zero, batched in blocks, its failures counted."""
 
 import copy
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpyro.infer.util import compute_log_probs
 from cytostorm.models import platform
 
 from ..arguments import divided
+from ..observations import Observations
 from ..site import Program, Values
 
 LOWEST = -1e12  # the log-likelihood where a solve fails: zero probability that survives multiplication by zero
@@ -48,18 +50,24 @@ class Density:
     problem was traced: once, whatever the stages.
 
     A density is a tree of readings, times and doses. What is compiled takes it as an argument (see `jit`), and so is one
-    program for all data of a shape.
+    program for all data of a shape: `given` other readings nothing is compiled again. They may be of the `kinds` that are
+    named, or of those that the problem's readings are of.
     """
 
-    def __init__(self, problem: Program, num_chains: int = 0, block: int | None = None):
+    def __init__(
+        self, problem: Program, num_chains: int = 0, block: int | None = None, kinds: tuple[str, ...] | None = None
+    ):
         self.sites = problem.sites
         self.failures: Int[np.ndarray, " chain"] = np.zeros(num_chains + 1, int)
         self.unsolved: Int[np.ndarray, "chain subject"] = np.zeros((num_chains + 1, max(problem.sites.num_subjects, 1)), int)
         self.num_traces = 0
-        arrays, self._rest = divided(problem.padded())
+        padded: Any = problem.padded()
+        if kinds is not None:
+            padded = _reading(padded, dataclasses.replace(padded.data, kinds=kinds))
+        arrays, self._rest = divided(padded)
         self._arrays, self._structure = jax.tree.flatten(arrays)
         self._block = block or (BLOCK if platform() == "cpu" else None)
-        self._origin = self
+        self._origin, self._kept = self, {}
         self._trace = jax.jit(self._point)
         self._log_prior = jax.jit(self._prior)
         self._lanes = self._batched()
@@ -78,9 +86,44 @@ class Density:
         (found._arrays,) = arrays
         return found
 
+    @classmethod
+    def of(cls, problem: "Posed", num_chains: int = 0) -> "Density":
+        """The density of a problem, or a density as it is, with counts of nothing yet."""
+        if not isinstance(problem, Density):
+            return cls(problem, num_chains)
+        found, origin = copy.copy(problem), problem._origin
+        found.failures, found.unsolved = (
+            np.zeros(num_chains + 1, int),
+            np.zeros((num_chains + 1, len(problem.unsolved[0])), int),
+        )
+        origin.failures, origin.unsolved = found.failures, found.unsolved  # what is compiled counts there
+        return found
+
+    def given(self, data: Observations) -> "Density":
+        """The same posterior given other readings in the places of its own.
+
+        Raises `ValueError` where they are of another shape, or of a kind that this density is not for.
+        """
+        problem, filled = self.problem, data.filled()
+        if new := [kind for kind in filled.kinds if kind not in problem.data.kinds]:
+            raise ValueError(f"readings are {new[0]}, which this density is not for; name it in `kinds`")
+        found = copy.copy(self)
+        found._arrays, structure = jax.tree.flatten(
+            divided(_reading(problem, dataclasses.replace(filled, kinds=problem.data.kinds)))[0]
+        )
+        if structure != self._structure or [x.shape for x in found._arrays] != [x.shape for x in self._arrays]:
+            raise ValueError("readings are of another shape than those of this density; make one for them")
+        return found
+
     def jit(self, function: Callable[..., Any], **options: Any) -> Any:
         """`function(density, *arguments)`, compiled, for this density: it is called with the other arguments."""
         return partial(jax.jit(function, **options), self)
+
+    def kept(self, name: Hashable, make: Callable[[], tuple[Callable[..., Any], ...]]) -> list[Any]:
+        """Functions of a density, compiled, for this one; those of one name are compiled once, whatever it is given."""
+        if name not in self._kept:
+            self._kept[name] = tuple(jax.jit(function) for function in make())
+        return [partial(function, self) for function in self._kept[name]]
 
     @property
     def problem(self) -> Any:
@@ -96,7 +139,7 @@ class Density:
         """The sampled quantities at a position."""
         return self.sites.values(position)
 
-    def positions(self, values: Values) -> Float[Array, "*batch parameter"]:
+    def positions(self, values: Mapping[str, Any]) -> Float[Array, "*batch parameter"]:
         """The position of values of the sampled quantities."""
         return self.sites.positions(values)
 
@@ -217,6 +260,14 @@ class Density:
         # The callback is reached only where a solve fails: counting costs nothing else.
         failed = found.log_likelihood <= LOWEST
         jax.lax.cond(jnp.any(failed), lambda: jax.debug.callback(count, chain, failed, found.solved), lambda: None)
+
+
+type Posed = Program | Density
+
+
+def _reading(problem: Any, data: Observations) -> Any:
+    """The problem given other readings at the same times."""
+    return eqx.tree_at(lambda p: p.data, problem, data)
 
 
 def _energy(found: Point) -> tuple[Array, Position]:

@@ -8,9 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from ..site import Program
 from .blocks import Blocks
-from .density import Density
+from .density import Density, Posed
 from .starts import Starts
 
 type Report = Callable[[int, int], None]
@@ -43,7 +42,7 @@ class Draws(eqx.Module):
 class Sampler(Protocol):
     """What turns a problem into draws."""
 
-    def sample(self, problem: Program, key: PRNGKeyArray, report: Report = ..., blocks: Blocks | None = None) -> Draws:
+    def sample(self, problem: Posed, key: PRNGKeyArray, report: Report = ..., blocks: Blocks | None = None) -> Draws:
         """Draws of the posterior of `problem`; `report(done, total)` hears of progress.
 
         With `blocks`, what is finished is on disk, and a run that was killed continues from there: its draws are those

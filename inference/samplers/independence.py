@@ -18,9 +18,8 @@ from jaxtyping import Float, PRNGKeyArray
 from scipy.special import logsumexp
 
 from ..keys import branches, generator
-from ..site import Program
 from .blocks import Blocks, Interrupted
-from .density import Density
+from .density import Density, Posed
 from .draws import Draws, Report, Track
 from .mixture import Mixture, fitted
 from .settings import at_least_one, share
@@ -67,7 +66,7 @@ class Independence(eqx.Module):
 
     def sample(
         self,
-        problem: Program,
+        problem: Posed,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,
@@ -79,7 +78,7 @@ class Independence(eqx.Module):
         """
         clock = time.perf_counter()
         blocks = blocks or Blocks()
-        density = Density(problem, self.num_chains)
+        density = Density.of(problem, self.num_chains)
         if density.sites.size > LARGEST:
             raise Stuck(f"a posterior of {density.sites.size} parameters is too large for a mixture; use sampler=nuts")
         key_learn, key_start, key_walk = branches(key, 3)

@@ -15,9 +15,8 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.hmc_util import dual_averaging
 
 from ..keys import branches
-from ..site import Program
 from .blocks import Blocks, Interrupted
-from .density import Density
+from .density import Density, Posed
 from .draws import Draws, Report, Track, of_chains, sizes
 from .metric import covariance, information
 from .settings import at_least_one, share
@@ -90,7 +89,7 @@ class NUTS(eqx.Module):
 
     def sample(
         self,
-        problem: Program,
+        problem: Posed,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,
@@ -104,7 +103,7 @@ class NUTS(eqx.Module):
         """
         clock = time.perf_counter()
         blocks = blocks or Blocks()
-        density = Density(problem, self.num_chains)
+        density = Density.of(problem, self.num_chains)
         key_start, *keys = branches(key, self.num_chains + 1)
         apart = Parts(density.sites.blocks if self.metric == "draws" else [np.arange(density.sites.size)])
         init, sample = hmc(

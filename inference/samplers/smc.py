@@ -1,6 +1,7 @@
 """Tempered sequential Monte Carlo: from the prior to the posterior by degrees, with the evidence."""
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,9 +13,8 @@ from blackjax.smc import adaptive_tempered, resampling
 from blackjax.smc.tempered import TemperedSMCState
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ..site import Program
 from .blocks import Blocks, Interrupted
-from .density import Density
+from .density import Density, Posed
 from .draws import Draws, Report, Track
 from .settings import at_least_one, share
 from .starts import Stuck, without_climbs
@@ -55,7 +55,7 @@ class SMC(eqx.Module):
 
     def sample(
         self,
-        problem: Program,
+        problem: Posed,
         key: PRNGKeyArray,
         report: Report = lambda done, total: None,
         blocks: Blocks | None = None,
@@ -67,8 +67,8 @@ class SMC(eqx.Module):
         """
         clock = time.perf_counter()
         blocks = blocks or Blocks()
-        density = Density(problem, self.num_runs)
-        begin, temper, settle = self._programs(density)
+        density = Density.of(problem, self.num_runs)
+        begin, temper, settle = density.kept(self, self._programs)
         outputs, evidence, failed, solves = [], [], [], 0
         for run, start in enumerate(jax.random.split(key, self.num_runs)):
             track = Track(run, slice(run, run + 1), density, blocks)
@@ -116,8 +116,8 @@ class SMC(eqx.Module):
             failed_by_subject=density.by_subject,
         )
 
-    def _programs(self, density: Density) -> tuple[Any, Any, Any]:
-        """Three compiled programs: particles from the prior, one temperature, and the last move."""
+    def _programs(self) -> tuple[Callable[..., Any], ...]:
+        """Three functions of a density: particles from the prior, one temperature, and the last move."""
         kernel = hmc.build_kernel()
         per_step = self.num_moves * self.num_leapfrogs + 3
 
@@ -170,7 +170,7 @@ class SMC(eqx.Module):
             stats = {"lp": last.proposal.logdensity, "acceptance_rate": jnp.mean(info.update_info.acceptance_rate, axis=1)}
             return particles.particles, stats, swarm.num_solves + per_step * self.num_particles
 
-        return density.jit(begin), density.jit(temper), density.jit(settle)
+        return begin, temper, settle
 
 
 def _progress(temperature: Any) -> float:

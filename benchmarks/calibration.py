@@ -1,0 +1,129 @@
+"""Simulation-based calibration of every shipped model: the results and figures of docs/calibration.md.
+
+    python benchmarks/calibration.py [NAME ...]      minimal, endotoxin, network, posterior; all if none is named
+
+Every job is one `cytostorm calibrate`, whose fits are on disk one by one: a call that was killed continues. A job that is
+finished is not run again. Writes benchmarks/calibration.json, docs/calibration_NAME_*.png, and the end of
+docs/calibration.md.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cytostorm.inference.calibration.findings import counted
+
+ROOT = Path(__file__).parent.parent
+COMMAND = Path(sys.executable).with_name("cytostorm")
+PAGE, MARK = ROOT / "docs" / "calibration.md", "## Shipped results\n"
+RESULTS = ROOT / "benchmarks" / "calibration.json"
+FIGURES = ("ecdf", "coverage")
+TEN = "data.times_h=[0,0.5,1,1.5,2,2.5,3,4,5,6]"
+MINIMAL = ["data=synthetic", TEN, "data.lower_limit=1.0"]
+LOOSE = ["solver.rtol=1e-4", "solver.atol=1e-6"]
+JOBS = {
+    "minimal": MINIMAL,
+    "endotoxin": [
+        *("model=endotoxin", "prior=endotoxin", "data=synthetic", "data.times_h=[0,1,1.5,2,3,4,6,8]"),
+        *("data.analytes=[tnf,il6,il10]", "noise=per_analyte"),
+    ],
+    "network": ["experiment=timing", *LOOSE],
+    "posterior": [*MINIMAL, "posterior=true", "num_replicates=100"],
+}
+
+
+THREADS = ["threads=1"]  # seconds of the processor are then those of one core
+TITLES = {
+    "minimal": "The minimal model, ten readings, a limit of quantification",
+    "endotoxin": "The endotoxin model, three cytokines",
+    "network": "The storm network, a viral storm (`experiment=timing`)",
+    "posterior": "The minimal model around one patient's readings",
+}
+SECTION = """
+### {title}
+
+    {command}
+
+{fits} replicates of {drawn} truths ({unsolved} could not be solved): {second} fits by the second sampler, {doubtful} that
+did not pass their check, {lost} that could not be made; {each:.1f} s of the processor for each, {total:.0f} s in all, on one
+core. **{passed}**: {inside} of {number} quantities lie inside their 95 % band, the smallest p is {least:.2g} (allowed:
+{allowed:.2g}).
+
+| quantity | p | in band | 50 % | 80 % | 90 % | 95 % | contraction | z-score, mean (SD) |
+|---|---|---|---|---|---|---|---|---|
+{rows}
+
+![Distribution functions of ranks less the uniform one, in their bands](calibration_{name}_ecdf.png)
+![Coverage of central intervals](calibration_{name}_coverage.png)
+"""
+
+
+def made(name: str) -> Path:
+    """The folder of a job, which is run if it is not finished."""
+    folder = ROOT / "runs" / "calibration" / name
+    if not (folder / "manifest.json").exists():
+        done = subprocess.run(
+            [COMMAND, "calibrate", *JOBS[name], f"hydra.run.dir={folder}", *THREADS], cwd=ROOT, check=False
+        )
+        if not (folder / "manifest.json").exists():
+            raise SystemExit(f"{name}: exit code {done.returncode}")
+    return folder
+
+
+def result(folder: Path) -> dict:
+    """What the page tells of a job."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    fits = pd.read_csv(folder / "fits.csv", keep_default_na=False)
+    table = pd.read_csv(folder / "calibration.csv")
+    lost, doubtful = counted(fits)
+    again = int(np.count_nonzero(fits["attempt"] == 2))
+    counts = {"fits": len(fits), "second": again, "doubtful": doubtful, "lost": lost}
+    columns = ["parameter", "num", "p_value", "in_band", "passes", "contraction", "z_mean", "z_sd"]
+    columns += [f"coverage_{level}" for level in (50, 80, 90, 95)]
+    rows = json.loads(table[columns].round(4).to_json(orient="records"))
+    drawn = {"drawn": manifest["num_screened"], "unsolved": manifest["num_screened_failed"]}
+    return counts | drawn | {"seconds": manifest["seconds"], "passed": manifest["passed"], "quantities": rows}
+
+
+def section(name: str, found: dict) -> str:
+    """What the page says of a job."""
+    rows, quantities = [], found["quantities"]
+    for q in quantities:
+        inside = " | ".join(f"{q[f'coverage_{level}']:.3f}" for level in (50, 80, 90, 95))
+        learned = " | " if q["contraction"] is None else f"{q['contraction']:.2f} | {q['z_mean']:+.2f} ({q['z_sd']:.2f})"
+        band = "yes" if q["in_band"] else "no"
+        rows.append(f"| `{q['parameter']}` | {q['p_value']:.3f} | {band} | {inside} | {learned} |")
+    return SECTION.format(
+        name=name,
+        title=TITLES[name],
+        rows="\n".join(rows),
+        each=found["seconds"]["cpu"] / found["fits"],
+        total=found["seconds"]["cpu"],
+        inside=sum(q["in_band"] for q in quantities),
+        number=len(quantities),
+        least=min(q["p_value"] for q in quantities),
+        allowed=0.05 / len(quantities),
+        **found | {"passed": "PASS" if found["passed"] else "FAIL"},
+    )
+
+
+def main(names: list[str]) -> None:
+    """Run what is not finished, and keep results and figures."""
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in names or JOBS:
+        folder = made(name)
+        known[name] = {"command": " ".join(["cytostorm calibrate", *JOBS[name]]), **result(folder)}
+        RESULTS.write_text(json.dumps(known, indent=1) + "\n")
+        for figure in FIGURES:
+            shutil.copy(folder / f"{figure}.png", ROOT / "docs" / f"calibration_{name}_{figure}.png")
+        text = "".join(section(job, known[job]) for job in JOBS if job in known)
+        PAGE.write_text(PAGE.read_text().split(MARK)[0] + MARK + text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
