@@ -80,12 +80,14 @@ def traded(tree: xr.DataTree, table: pd.DataFrame) -> str:
     between = np.corrcoef([np.log(posterior[name].values.ravel()) for name in names])
     pairs = sorted(zip(*np.tril_indices(len(names), -1), strict=True), key=lambda pair: -abs(between[pair]))
     words = [f"`{names[i]}` and `{names[j]}` {between[i, j]:.2f}" for i, j in pairs[:5]]
+    text = f"Medians that trade most against each other (correlation of their logarithms): {', '.join(words)}."
     known = table.loc[[n for n in table.index if str(n).startswith("correlation")], ["q5", "median", "q95"]]
+    if known.empty:
+        return text
     sure = known[(known["q5"] > 0) | (known["q95"] < 0)]
     told = [f"`{n}` {x['median']:.2f} ({x['q5']:.2f} to {x['q95']:.2f})" for n, x in sure.iterrows()]
     return (
-        f"Medians that trade most against each other (correlation of their logarithms): {', '.join(words)}.\n\n"
-        f"Of {len(known)} correlations between subjects {len(sure)} have a 90 % interval without zero: {', '.join(told)}."
+        f"{text}\n\nOf {len(known)} correlations between subjects {len(sure)} have a 90 % interval without zero: {', '.join(told)}."
     )
 
 
@@ -121,6 +123,9 @@ def prediction(run: Path) -> str:
     }.items():
         if column in left:
             better, error, number = gain(left, column)
+            if not number:
+                lines.append(f"- not comparable with {text}: in every subject readings are censored or at times of few others")
+                continue
             lines.append(f"- better than {text} by {better:.1f}, standard error {error:.1f} ({number} subjects)")
     shares = [f"{name} {part['inside'].mean():.0%}" for name, part in covered.groupby("analyte")]
     lines.append(f"- inside, by analyte: {', '.join(shares)}")
