@@ -37,7 +37,6 @@ JOBS = {
 }
 
 
-THREADS = ["threads=1"]  # seconds of the processor are then those of one core
 TITLES = {
     "minimal": "The minimal model, ten readings, a limit of quantification",
     "endotoxin": "The endotoxin model, three cytokines",
@@ -66,9 +65,7 @@ def made(name: str) -> Path:
     """The folder of a job, which is run if it is not finished."""
     folder = ROOT / "runs" / "calibration" / name
     if not (folder / "manifest.json").exists():
-        done = subprocess.run(
-            [COMMAND, "calibrate", *JOBS[name], f"hydra.run.dir={folder}", *THREADS], cwd=ROOT, check=False
-        )
+        done = subprocess.run([COMMAND, "calibrate", *JOBS[name], f"hydra.run.dir={folder}"], cwd=ROOT, check=False)
         if not (folder / "manifest.json").exists():
             raise SystemExit(f"{name}: exit code {done.returncode}")
     return folder
