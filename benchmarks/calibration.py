@@ -37,7 +37,6 @@ JOBS = {
 }
 
 
-THREADS = ["threads=1"]  # seconds of the processor are then those of one core
 TITLES = {
     "minimal": "The minimal model, ten readings, a limit of quantification",
     "endotoxin": "The endotoxin model, three cytokines",
@@ -50,9 +49,8 @@ SECTION = """
     {command}
 
 {fits} replicates of {drawn} truths ({unsolved} could not be solved): {second} fits by the second sampler, {doubtful} that
-did not pass their check, {lost} that could not be made; {each:.1f} s of the processor for each, {total:.0f} s in all, on one
-core. **{passed}**: {inside} of {number} quantities lie inside their 95 % band, the smallest p is {least:.2g} (allowed:
-{allowed:.2g}).
+did not pass their check, {lost} that could not be made. **{passed}**: {inside} of {number} quantities lie inside their
+95 % band, the smallest p is {least:.2g} (allowed: {allowed:.2g}).
 
 | quantity | p | in band | 50 % | 80 % | 90 % | 95 % | contraction | z-score, mean (SD) |
 |---|---|---|---|---|---|---|---|---|
@@ -67,9 +65,7 @@ def made(name: str) -> Path:
     """The folder of a job, which is run if it is not finished."""
     folder = ROOT / "runs" / "calibration" / name
     if not (folder / "manifest.json").exists():
-        done = subprocess.run(
-            [COMMAND, "calibrate", *JOBS[name], f"hydra.run.dir={folder}", *THREADS], cwd=ROOT, check=False
-        )
+        done = subprocess.run([COMMAND, "calibrate", *JOBS[name], f"hydra.run.dir={folder}"], cwd=ROOT, check=False)
         if not (folder / "manifest.json").exists():
             raise SystemExit(f"{name}: exit code {done.returncode}")
     return folder
@@ -87,7 +83,7 @@ def result(folder: Path) -> dict:
     columns += [f"coverage_{level}" for level in (50, 80, 90, 95)]
     rows = json.loads(table[columns].round(4).to_json(orient="records"))
     drawn = {"drawn": manifest["num_screened"], "unsolved": manifest["num_screened_failed"]}
-    return counts | drawn | {"seconds": manifest["seconds"], "passed": manifest["passed"], "quantities": rows}
+    return counts | drawn | {"passed": manifest["passed"], "quantities": rows}
 
 
 def section(name: str, found: dict) -> str:
@@ -102,8 +98,6 @@ def section(name: str, found: dict) -> str:
         name=name,
         title=TITLES[name],
         rows="\n".join(rows),
-        each=found["seconds"]["cpu"] / found["fits"],
-        total=found["seconds"]["cpu"],
         inside=sum(q["in_band"] for q in quantities),
         number=len(quantities),
         least=min(q["p_value"] for q in quantities),
