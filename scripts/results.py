@@ -86,9 +86,8 @@ def traded(tree: xr.DataTree, table: pd.DataFrame) -> str:
         return text
     sure = known[(known["q5"] > 0) | (known["q95"] < 0)]
     told = [f"`{n}` {x['median']:.2f} ({x['q5']:.2f} to {x['q95']:.2f})" for n, x in sure.iterrows()]
-    return (
-        f"{text}\n\nOf {len(known)} correlations between subjects {len(sure)} have a 90 % interval without zero: {', '.join(told)}."
-    )
+    apart = f"Of {len(known)} correlations between subjects {len(sure)} have a 90 % interval without zero"
+    return f"{text}\n\n{apart}: {', '.join(told)}."
 
 
 def known(run: Path) -> str:
@@ -124,7 +123,7 @@ def prediction(run: Path) -> str:
         if column in left:
             better, error, number = gain(left, column)
             if not number:
-                lines.append(f"- not comparable with {text}: in every subject readings are censored or at times of few others")
+                lines.append(f"- not compared with {text}: each subject has a reading censored, or at a time of few others")
                 continue
             lines.append(f"- better than {text} by {better:.1f}, standard error {error:.1f} ({number} subjects)")
     shares = [f"{name} {part['inside'].mean():.0%}" for name, part in covered.groupby("analyte")]
