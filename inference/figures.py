@@ -1,6 +1,7 @@
 """Figures of a posterior, each a function from the labelled tree to a matplotlib figure."""
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -48,6 +49,29 @@ def styled() -> AbstractContextManager[None]:
     return mpl.rc_context(STYLE)
 
 
+def panels(
+    number: int, most: int, size: tuple[float, float], spare: tuple[float, float] = (0.0, 0.0), **options: Any
+) -> tuple[Figure, Any]:
+    """So many panels, at most so many in a row, of this size [inch] and with so much to spare around all of them.
+
+    Axes come in rows and columns; the last row may end early.
+    """
+    columns = min(most, number)
+    rows = -(-number // columns)
+    whole = (size[0] * columns + spare[0], size[1] * rows + spare[1])
+    figure, axes = plt.subplots(rows, columns, figsize=whole, squeeze=False, **options)
+    for ax in axes.flat[number:]:
+        ax.remove()
+    return figure, axes
+
+
+def save_figure(figure: Figure, path: Path) -> bytes:
+    """Write a figure as PNG and close it; returns what was written."""
+    figure.savefig(path)
+    plt.close(figure)
+    return path.read_bytes()
+
+
 def trajectories(tree: xr.DataTree, data: Observations) -> Figure:
     """The 50 and 90 % bands of every analyte's curve over its readings, and the prior's 90 % band."""
     curves, prior = tree["predictions"].to_dataset(), tree["prior_predictions"].to_dataset()
@@ -92,12 +116,8 @@ def course(
         and np.ptp(read[name]) > 0
         and not (name in twin and np.allclose(read[name], read[twin[str(name)]]))
     ]
-    columns = min(4, len(moved) + len(extra))
-    rows = -(-(len(moved) + len(extra)) // columns)
     with styled():
-        figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 2.5 * rows), squeeze=False, layout="tight")
-        for ax in axes.flat[len(moved) + len(extra) :]:
-            ax.remove()
+        figure, axes = panels(len(moved) + len(extra), 4, (3.6, 2.5), layout="tight")
         for ax, i in zip(axes.flat, moved, strict=False):
             state = model.states[i]
             ax.plot(times, states[:, i], color=BLUE, lw=1.5)
@@ -163,12 +183,8 @@ def prior_posterior(tree: xr.DataTree, table: pd.DataFrame, truth: dict[str, flo
     """Every sampled parameter: its prior and its posterior on a logarithmic axis, and what was learned."""
     posterior = tree["posterior"].to_dataset()
     names = [str(name) for name in posterior.data_vars if "prior_log_sd" in posterior[name].attrs]
-    columns = min(4, len(names))
-    rows = -(-len(names) // columns)
     with styled():
-        figure, axes = plt.subplots(rows, columns, figsize=(2.7 * columns, 2.1 * rows), squeeze=False)
-        for ax in axes.flat[len(names) :]:
-            ax.remove()
+        figure, axes = panels(len(names), 4, (2.7, 2.1))
         for ax, name in zip(axes.flat, names, strict=False):
             a = posterior[name].attrs
             prior = recalled(a)

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from .analyte import LABELS, UNITS
-from .figures import BLUE, GREY, INK, ORANGE, plain_ticks, readings, styled
+from .figures import BLUE, GREY, INK, ORANGE, panels, plain_ticks, readings, styled
 from .observations import Observations
 from .prediction.npde import replicates
 
@@ -34,14 +34,10 @@ def vpc(tree: xr.DataTree, data: Observations) -> Figure:
     others, curves = replicates(tree, data), tree["predictions"].to_dataset()
     studies = dict(zip(curves["subject"].values, curves["study"].values, strict=True))
     study = np.array([studies[subject] for subject in data.subject])
-    panels = list(dict.fromkeys(zip(study, data.analyte, strict=True)))
-    columns = len(dict.fromkeys(data.analyte))
-    rows = -(-len(panels) // columns)
+    each = list(dict.fromkeys(zip(study, data.analyte, strict=True)))
     with styled():
-        figure, axes = plt.subplots(rows, columns, figsize=(4.1 * columns, 3.3 * rows), squeeze=False)
-        for ax in axes.flat[len(panels) :]:
-            ax.remove()
-        for ax, (name, analyte) in zip(axes.flat, panels, strict=False):
+        figure, axes = panels(len(each), len(dict.fromkeys(data.analyte)), (4.1, 3.3))
+        for ax, (name, analyte) in zip(axes.flat, each, strict=False):
             which = np.flatnonzero((study == name) & (np.array(data.analyte) == analyte))
             group = bins(data.time[which])
             centre = np.array([np.median(data.time[which][group == g]) for g in np.unique(group)])
@@ -68,15 +64,9 @@ def individuals(tree: xr.DataTree, data: Observations, analyte: str) -> Figure:
     curves = tree["predictions"].to_dataset()
     subjects = [s for s in curves["subject"].values if any(np.array(data.subject)[np.array(data.analyte) == analyte] == s)]
     subjects = subjects[:NUM_SHOWN]
-    columns = min(7, len(subjects))
-    rows = -(-len(subjects) // columns)
     owner = np.array(data.subject)
     with styled():
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(1.75 * columns + 0.5, 1.5 * rows + 0.6), sharex=False, sharey=True, squeeze=False
-        )
-        for ax in axes.flat[len(subjects) :]:
-            ax.remove()
+        figure, axes = panels(len(subjects), 7, (1.75, 1.5), (0.5, 0.6), sharey=True)
         for ax, subject in zip(axes.flat, subjects, strict=False):
             own = curves.sel(subject=subject)
             low, middle, high = np.nanquantile(own[analyte].values, [0.05, 0.5, 0.95], axis=0)

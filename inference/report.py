@@ -2,7 +2,6 @@
 
 import base64
 import importlib.resources
-import io
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -52,12 +51,9 @@ def write(
     for name, figure in drawn.items():
         if figure is None:
             continue
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        plt.close(figure)
-        (folder / f"{name}.png").write_bytes(buffer.getvalue())
+        picture = base64.b64encode(figures.save_figure(figure, folder / f"{name}.png")).decode()
         caption = CAPTIONS["individuals"] if name.startswith("individuals") else CAPTIONS[name]
-        shown.append((name, caption, base64.b64encode(buffer.getvalue()).decode()))
+        shown.append((name, caption, picture))
     template = importlib.resources.files(__package__) / "report.html.j2"
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["plain"] = plain

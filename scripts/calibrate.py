@@ -8,11 +8,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 import cytostorm.inference as ci
 from cytostorm.inference.calibration import findings, fits, replicates
+from cytostorm.inference.figures import save_figure
 from cytostorm.inference.keys import branches, generator, root
 from cytostorm.inference.summary import records
 
@@ -21,7 +20,7 @@ from .compilation import listening
 from .compose import BadConfig, blame, build
 from .fit import until_terminated
 from .problem import prepare
-from .run import begin, console, end, progress
+from .run import begin, console, end, progress, sheet
 
 LEAST = {"num_replicates": 20, "num_ranks": 20, "threads": 1}
 
@@ -131,15 +130,13 @@ def draw(folder: Path, ranks: pd.DataFrame, table: pd.DataFrame, num_ranks: int)
         "recovery": figures.recovery(ranks, table),
     }
     for name, figure in found.items():
-        figure.savefig(folder / f"{name}.png")
-        plt.close(figure)
+        save_figure(figure, folder / f"{name}.png")
 
 
 def show(table: pd.DataFrame) -> None:
     """Print the numbers of every quantity."""
-    view = Table(title="calibration", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for head in ("quantity", "ranks", "p", "50 %", "80 %", "90 %", "95 %", "contraction", "z-score"):
-        view.add_column(head, justify="left" if head in ("quantity", "ranks") else "right", no_wrap=True)
+    heads = ("quantity", "ranks", "p", "50 %", "80 %", "90 %", "95 %", "contraction", "z-score")
+    view = sheet("calibration", heads, ("quantity", "ranks"))
     for row in records(table):
         inside = (f"{row[f'coverage_{level}']:.2f}" for level in (50, 80, 90, 95))
         learned = (

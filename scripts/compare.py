@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 import cytostorm.inference as ci
 from cytostorm.inference.decisions import decide, information
@@ -24,7 +22,7 @@ from . import device
 from .choices import NEXT, choices_of, outcomes_of, patients
 from .compilation import Compilation, listening
 from .compose import blame
-from .run import begin, console, end, progress, sha256
+from .run import begin, console, end, progress, sha256, sheet
 
 DAYS = 14  # after the last decision, where nothing says when the story ends
 
@@ -142,7 +140,7 @@ def show(table: pd.DataFrame, outcomes: pd.DataFrame, names: list[str], most: in
     theirs = outcomes[outcomes["patient"] == label]
     means = {name: list(theirs.loc[theirs["outcome"] == name, "mean"]) for name in names}
     digits = max(0, 2 - int(np.floor(np.log10(max(np.abs(own[["q5", "q95"]].to_numpy()).max(), 1e-9)))))
-    view = Table(title="decisions", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    view = sheet("decisions")
     doses = [] if set(own["dose"]) <= {0.0, 1.0} else ["dose"]  # of no treatment, and of all as the treatment says
     for column in ("arm", "start", *doses, *names, "utility gained, 90 %", "better", "best", "regret"):
         view.add_column(

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
 from cytostorm.inference import published
@@ -17,7 +15,7 @@ from cytostorm.inference.tables import catalogue
 from cytostorm.inference.tables.catalogue import Entry, File
 
 from .compose import BadConfig, blame
-from .run import console
+from .run import console, sheet
 
 BUILT_IN = catalogue.folder
 
@@ -59,7 +57,7 @@ def usage() -> str:
 
 def tabulate() -> int:
     """List the data sets."""
-    view = Table(title="published data", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    view = sheet("published data")
     for column in ("name", "what", "who", "readings", "licence", "files"):
         view.add_column(column, justify="right" if column == "readings" else "left", no_wrap=column not in ("what", "who"))
     for entry in catalogue.entries().values():

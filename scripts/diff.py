@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from omegaconf import DictConfig, OmegaConf
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 import cytostorm.inference as ci
+from cytostorm.inference.figures import save_figure
 from cytostorm.inference.selection import selection_figures as figures
 from cytostorm.inference.selection import weights
 from cytostorm.inference.selection.common import KEY, common
@@ -25,7 +24,7 @@ from . import device
 from .compose import BadConfig, blame, build
 from .predict import finished
 from .problem import prepare
-from .run import begin, console, end, progress, sha256
+from .run import begin, console, end, progress, sha256, sheet
 
 
 class Fit(NamedTuple):
@@ -75,6 +74,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
     rows.to_csv(folder / "comparison.csv")
     each.to_csv(folder / "readings.csv", index=False)
     pd.concat([one.assign(fit=name) for name, one in p.items()]).to_csv(folder / "p_values.csv", index=False)
+    plt.switch_backend("agg")
     drawn = {"readings_left_out": figures.below(rows, "readings"), "readings": figures.by_reading(each, list(rows.index))}
     drawn["p_values"] = figures.predictive(p)
     lines = [*lost, *weights.said(rows, "readings"), *doubts(rows, len(table))]
@@ -83,8 +83,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
         drawn["subjects_left_out"] = figures.below(subjects, "subjects")
         lines += weights.said(subjects, "subjects")
     for name, figure in drawn.items():
-        figure.savefig(folder / f"{name}.png")
-        plt.close(figure)
+        save_figure(figure, folder / f"{name}.png")
     show(rows)
     for line in lines:
         console.print(line, highlight=False)
@@ -180,9 +179,8 @@ def doubts(rows: pd.DataFrame, number: int) -> list[str]:
 
 def show(rows: pd.DataFrame) -> None:
     """Print the comparison, the best fit first."""
-    view = Table(title="left-out readings", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for head in ("fit", "elpd", "SE", "below the best", "SE", "weight", "p effective", "k > 0.7", "log evidence"):
-        view.add_column(head, justify="left" if head == "fit" else "right", no_wrap=True)
+    heads = ("fit", "elpd", "SE", "below the best", "SE", "weight", "p effective", "k > 0.7", "log evidence")
+    view = sheet("left-out readings", heads, ("fit",))
     for row in records(rows.reset_index(names="fit")):
         evidence = f"{row['log_evidence']:.2f}" if np.isfinite(row["log_evidence"]) else ""
         numbers = [f"{row[key]:.1f}" for key in ("elpd", "se", "difference", "difference_se")]

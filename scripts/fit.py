@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
 
 import cytostorm.inference as ci
 from cytostorm.inference.keys import branches, root
@@ -25,7 +23,7 @@ from cytostorm.inference.verdict import PARETO_K
 from . import device
 from .compilation import Compilation, listening
 from .problem import arms_of, lanes, prepare
-from .run import begin, console, end, progress, sha256
+from .run import begin, console, end, progress, sha256, sheet
 
 
 def main(cfg: DictConfig, folder: Path) -> int:
@@ -200,9 +198,8 @@ def remarks(draws: ci.Draws) -> list[str]:
 
 def show(table: pd.DataFrame) -> None:
     """Print the posterior table."""
-    view = Table(title="posterior", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("parameter", "unit", "median", "90 % interval", "R-hat", "ESS", "contraction"):
-        view.add_column(column, justify="left" if column in ("parameter", "unit") else "right", no_wrap=True)
+    heads = ("parameter", "unit", "median", "90 % interval", "R-hat", "ESS", "contraction")
+    view = sheet("posterior", heads, ("parameter", "unit"))
     for name, row in table.iterrows():
         view.add_row(
             escape(str(name)),  # `omega[k_fb]` is a name, not a style

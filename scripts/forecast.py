@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 import cytostorm.inference as ci
 from cytostorm.inference.analyte import UNITS, canonical
+from cytostorm.inference.figures import save_figure
 from cytostorm.inference.keys import root
 from cytostorm.inference.summary import plain
 from cytostorm.inference.warning import replay as replays
@@ -46,14 +47,14 @@ def main(cfg: DictConfig, folder: Path) -> int:
     ci.save(tree_of(forecasts, analyte), folder / "forecast.nc")
     plt.switch_backend("agg")
     readings = {label: series(problem, analyte) for label, problem in problems.items()}
-    _save(warnings(forecasts, readings, analyte, cfg.threshold, cfg.alarm), folder / "warnings.png")
+    save_figure(warnings(forecasts, readings, analyte, cfg.threshold, cfg.alarm), folder / "warnings.png")
     if cfg.rolling:
         ahead.to_csv(folder / "readings.csv", index=False)
         chances, each = replays.compared(problems, forecasts, ahead, readings, cfg.threshold, analyte)
         scores = replays.scored(chances, each, cfg.alarm)
         chances.to_csv(folder / "chances.csv", index=False)
         scores.to_csv(folder / "scores.csv", index=False)
-        _save(calibrated(chances, sorted(horizons)[len(horizons) // 2]), folder / "calibration.png")
+        save_figure(calibrated(chances, sorted(horizons)[len(horizons) // 2]), folder / "calibration.png")
         console.print(scores.to_string(index=False, float_format="{:.3g}".format), highlight=False, soft_wrap=True)
     for line in told(forecasts, cfg.threshold, analyte):
         console.print(line, highlight=False)
@@ -172,8 +173,3 @@ def told(forecasts: dict[str, list[Alarm]], threshold: float, analyte: str, most
             f" {plain(one.margin[2])} ({plain(one.margin[0])} to {plain(one.margin[4])})"
         )
     return lines
-
-
-def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path)
-    plt.close(figure)

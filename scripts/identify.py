@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from omegaconf import DictConfig
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 import cytostorm.inference as ci
+from cytostorm.inference.figures import save_figure
 from cytostorm.inference.identifiability import design, directions, findings, scaling
 from cytostorm.inference.identifiability.information import Everywhere, told
 from cytostorm.inference.identifiability.profile import FEWEST_POINTS, Profile, profiles
@@ -28,7 +27,7 @@ from .compilation import Compilation, listening
 from .compose import BadConfig, blame, build
 from .predict import finished, not_beside
 from .problem import prepare
-from .run import begin, console, end, progress, sha256
+from .run import begin, console, end, progress, sha256, sheet
 
 NUM_POSTERIOR = 4000  # draws of a posterior that are looked at
 NUM_CLIMBS = 12  # to the largest likelihood, from the best of them
@@ -209,8 +208,7 @@ def draw(cfg: DictConfig, folder: Path, problem: ci.Problem, seen: Seen, tables:
         prior = {name: np.exp(seen.prior[:, k]) for k, name in enumerate(problem.sampled)}
         found["pair"] = figures.together(seen.draws, prior, pair, text)
     for name, figure in found.items():
-        figure.savefig(folder / f"{name}.png")
-        plt.close(figure)
+        save_figure(figure, folder / f"{name}.png")
 
 
 def pair_of(cfg: DictConfig, directions: pd.DataFrame) -> list[str]:
@@ -222,9 +220,8 @@ def pair_of(cfg: DictConfig, directions: pd.DataFrame) -> list[str]:
 
 def show(table: pd.DataFrame) -> None:
     """Print the numbers of every parameter."""
-    view = Table(title="identifiability", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for head in ("parameter", "log error (prior)", "contraction (expected)", "profile", "95 %", "prior / readings"):
-        view.add_column(head, justify="left" if head in ("parameter", "profile") else "right", no_wrap=True)
+    heads = ("parameter", "log error (prior)", "contraction (expected)", "profile", "95 %", "prior / readings")
+    view = sheet("identifiability", heads, ("parameter", "profile"))
     for row in records(table):
         ends = (plain(x) if np.isfinite(x) else "..." for x in (row["profile_low"], row["profile_high"]))
         error = f"{row['standard_error']:.2g}" if np.isfinite(row["standard_error"]) else "infinite"

@@ -16,7 +16,7 @@ from cytostorm.inference.analyte import canonical
 from cytostorm.inference.keys import root
 from cytostorm.inference.prediction.forecast import Forecast, design, known_subjects, new_subjects, predicted, same_subject
 from cytostorm.inference.prediction.forecast_tree import bands, forecast_tree, held_out, subjects
-from cytostorm.inference.verdict import PARETO_K
+from cytostorm.inference.verdict import PARETO_K, passed
 from cytostorm.models import no_doses, quantities
 
 from . import device
@@ -41,7 +41,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
         late.to_csv(folder / "held_out.csv", index=False)
     if len(table):
         draw(forecast, table, folder / "predictions.png")
-    if "verdict" in tree.attrs and not ci.Verdict.model_validate_json(tree.attrs["verdict"]).passed:
+    if not passed(tree):
         console.print("the fit did not pass its verdict: so much for what it predicts", style="bold red")
     for line in told(forecast, late, each):
         console.print(line, highlight=False)
@@ -236,9 +236,8 @@ def draw(forecast: Forecast, table: Any, path: Path) -> None:
     """Write the figure."""
     import matplotlib.pyplot as plt
 
+    from cytostorm.inference.figures import save_figure
     from cytostorm.inference.prediction.forecast_figure import bands_figure
 
     plt.switch_backend("agg")
-    figure = bands_figure(forecast, table)
-    figure.savefig(path)
-    plt.close(figure)
+    save_figure(bands_figure(forecast, table), path)

@@ -5,7 +5,7 @@ import hashlib
 import importlib.metadata
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +14,10 @@ from typing import TextIO
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, Field
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 from cytostorm.inference import Verdict
 
@@ -49,6 +51,14 @@ class Manifest(BaseModel):
     verdict: Verdict | None = None
     passed: bool | None = None
     certificate: dict[str, float] | None = None
+
+
+def sheet(title: str, heads: Iterable[str] = (), words: Collection[str] = ()) -> Table:
+    """An empty table to print: of these columns those of words stand left and numbers right, and none is wrapped."""
+    view = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    for head in heads:
+        view.add_column(head, justify="left" if head in words else "right", no_wrap=True)
+    return view
 
 
 def run_folder() -> Path:

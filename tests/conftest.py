@@ -71,6 +71,22 @@ def explosive():
     return explosive()
 
 
+@pytest.fixture
+def refused(tmp_path, capsys):
+    """What is asserted of a job that is refused: exit code 2, a message, no traceback and no run folder."""
+    from cytostorm.scripts.cli import run
+
+    def check(message, job, *overrides):
+        folder = tmp_path / "out"
+        assert run([job, *overrides, f"hydra.run.dir={folder}"]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert "Traceback" not in error
+        assert not folder.exists()
+
+    return check
+
+
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory, request):
     """One short fit of the shipped data through the command line, shared by many tests: its run folder."""

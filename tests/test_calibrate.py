@@ -26,7 +26,22 @@ from cytostorm.scripts.cli import run
 
 NUM, MOST = 120, 50
 SHORT = Independence(num_draws=50, num_points=1024, num_rounds=3)
-DECAY, SKEWED = ROOT / "tests" / "own" / "decay.py", ROOT / "tests" / "own" / "skewed.py"
+DECAY = ROOT / "tests" / "own" / "decay.py"
+# A removal whose derivative along the rate is wrong by a tenth: what a hand-written rule may do.
+REMOVED = """
+import jax
+
+
+@jax.custom_jvp
+def removed(k, y):
+    return -k * y
+
+
+@removed.defjvp
+def _(primals, tangents):
+    (k, y), (dk, dy) = primals, tangents
+    return removed(k, y), -1.1 * dk * y - k * dy
+"""
 
 
 class Made(eqx.Module):
@@ -192,7 +207,10 @@ def test_a_wrong_likelihood_a_wrong_prior_and_censoring_that_is_ignored_are_caug
 def test_a_wrong_sensitivity_is_caught_by_the_certificate(tmp_path):
     """Chains that use it are slower and still right, so that ranks do not show it."""
     (tmp_path / "t.csv").write_text("subject,time_h,analyte,value,unit\nA,1,tracer,7,mg/L\nA,4,tracer,3,mg/L\n")
-    for name, code in ((DECAY, 0), (SKEWED, 1)):
+    right, skewed = DECAY.read_text(), tmp_path / "skewed.py"
+    skewed.write_text(right.replace("return -self.k * y", "return removed(self.k, y)") + REMOVED)
+    assert skewed.read_text() != right + REMOVED
+    for name, code in ((DECAY, 0), (skewed, 1)):
         asked = ["experiment=own", f"model.path={name}", f"data.path={tmp_path / 't.csv'}", "num_draws=8", "num_few=4"]
         assert run(["certify", *asked, f"hydra.run.dir={tmp_path / name.stem}"]) == code
     errors = json.loads((tmp_path / "skewed" / "manifest.json").read_text())["certificate"]
@@ -375,12 +393,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("more", "message"), some(REFUSED, REFUSED[:2]))
-def test_bad_input_is_refused(more, message, tmp_path, capsys):
-    assert run(["calibrate", *more.split(), f"hydra.run.dir={tmp_path / 'out'}"]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert "Traceback" not in error
-    assert not (tmp_path / "out").exists()
+def test_bad_input_is_refused(more, message, refused):
+    refused(message, "calibrate", *more.split())
 
 
 @pytest.mark.slow

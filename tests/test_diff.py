@@ -58,7 +58,7 @@ def levels(log_y):
     precision = 1 / WIDE**2 + len(log_y) / SIGMA**2
     w = np.exp(RNG.normal(log_y.sum() / SIGMA**2 / precision, precision**-0.5, (4, 1000)))
     at = np.asarray(problem.sites.positions({"w": w.ravel()}))
-    y = pointwise(problem, at).reshape(4, 1000, -1)
+    y = pointwise(problem)(at).reshape(4, 1000, -1)
     groups = {"posterior": xr.Dataset({"w": (("chain", "draw"), w)})}
     groups["log_likelihood"] = xr.Dataset({"y": (("chain", "draw", "obs_id"), y)})
     return problem, xr.DataTree.from_dict(groups)

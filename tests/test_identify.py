@@ -330,12 +330,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("more", "message"), some(REFUSED, [REFUSED[1], REFUSED[13], REFUSED[14]]))
-def test_bad_input_is_refused(more, message, tmp_path, capsys):
-    assert run(["identify", *more.split(), f"hydra.run.dir={tmp_path / 'out'}"]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert "Traceback" not in error
-    assert not (tmp_path / "out").exists()
+def test_bad_input_is_refused(more, message, refused):
+    refused(message, "identify", *more.split())
 
 
 @pytest.mark.slow

@@ -9,21 +9,22 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
-from ..figures import BLUE, GREY, INK, ORANGE, styled
+from ..figures import BLUE, GREY, INK, ORANGE, panels, styled
 from ..summary import records
 from .findings import by_quantity
 from .fits import LIKELIHOOD
 from .ranks import CENTRAL, LEVEL, Band
 
 BINS = 20
+PANEL = (2.7, 2.1)  # inches
 MARKERS = "osD^v<>ph*XP"
 
 
 def histograms(each: Mapping[str, tuple[Band, np.ndarray]], table: pd.DataFrame) -> Figure:
     """The ranks of every quantity in bins, and where the count of each bin lies in 95 % of calibrations."""
     with styled():
-        figure, axes = _panels(each, sharey=True)
-        for ax, (limits, ranks), row in zip(axes, each.values(), records(table), strict=True):
+        figure, axes = panels(len(each), 4, PANEL, sharey=True)
+        for ax, (limits, ranks), row in zip(axes.flat, each.values(), records(table), strict=False):
             edges = np.linspace(0, limits.most + 1, BINS + 1).round() - 0.5
             chance = np.diff(edges) / (limits.most + 1)
             low, high = binom.ppf((1 - LEVEL) / 2, limits.num, chance), binom.ppf((1 + LEVEL) / 2, limits.num, chance)
@@ -37,8 +38,8 @@ def histograms(each: Mapping[str, tuple[Band, np.ndarray]], table: pd.DataFrame)
 def differences(each: Mapping[str, tuple[Band, np.ndarray]], table: pd.DataFrame) -> Figure:
     """The distribution function of the ranks less that of uniform ones, in the band that holds all of it at 95 %."""
     with styled():
-        figure, axes = _panels(each, sharey=True)
-        for ax, (limits, ranks), row in zip(axes, each.values(), records(table), strict=True):
+        figure, axes = panels(len(each), 4, PANEL, sharey=True)
+        for ax, (limits, ranks), row in zip(axes.flat, each.values(), records(table), strict=False):
             at, color = limits.at, BLUE if row["in_band"] else ORANGE
             ax.fill_between(at, limits.low / limits.num - at, limits.high / limits.num - at, color=GREY, alpha=0.35, lw=0)
             ax.axhline(0, color=INK, lw=0.8, ls="--")
@@ -76,8 +77,8 @@ def recovery(ranks: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """What every replicate learned of each parameter, and how far its mean lies from the truth (Betancourt, 2018)."""
     rows, each = [row for row in records(table) if row["parameter"] != LIKELIHOOD], by_quantity(ranks)
     with styled():
-        figure, axes = _panels(rows, sharey=True)
-        for ax, row in zip(axes, rows, strict=True):
+        figure, axes = panels(len(rows), 4, PANEL, sharey=True)
+        for ax, row in zip(axes.flat, rows, strict=False):
             mine = each[row["parameter"]]
             for z in (-1.96, 1.96):
                 ax.axhline(z, color=GREY, lw=1.0, ls="--")
@@ -87,16 +88,6 @@ def recovery(ranks: pd.DataFrame, table: pd.DataFrame) -> Figure:
             ax.set(title=f"${row['symbol']}$", xlim=(least, 1.03), xticks=[0, 0.5, 1])
         _label(figure, "contraction", "z-score")
     return figure
-
-
-def _panels(each: Any, **options: Any) -> tuple[Figure, list[Any]]:
-    """A panel for each of these, at most four in a row."""
-    columns = min(4, len(each))
-    rows = -(-len(each) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(2.7 * columns, 2.1 * rows), squeeze=False, **options)
-    for ax in axes.flat[len(each) :]:
-        ax.remove()
-    return figure, list(axes.flat[: len(each)])
 
 
 def _label(figure: Figure, x: str, y: str) -> None:

@@ -5,12 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from arviz_stats.base import array_stats
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from ..keys import branches, generator
 from ..samplers import Blocks, Density, Draws, Interrupted, Sampler, Stuck, thinned
-from ..verdict import PARETO_K
+from ..verdict import PARETO_K, largest_rhat
 from .ranks import ranked
 
 RHAT = 1.02  # chains are short: their ranks bear what a posterior's tails would not
@@ -75,9 +74,7 @@ class Fit(NamedTuple):
 
 def sampled(density: Density, samplers: Sequence[Sampler], key: PRNGKeyArray, least: int) -> Sampled:
     """Draws of the first sampler whose draws can be trusted; of the last that gave any where none can be."""
-    none = np.array(np.nan)
-    best = Sampled(None, Check(none, none, none, np.array(0)), np.array(0), np.array(0), np.array(0))
-    solves = failed = 0
+    best, solves, failed = nothing(density.sites.size).sampled, 0, 0
     for number, (sampler, own) in enumerate(zip(samplers, branches(key, len(samplers)), strict=True)):
         try:
             found = sampler.sample(density, own)
@@ -119,10 +116,11 @@ def nothing(size: int) -> Fit:
 
 
 def _checked(x: Float[np.ndarray, "chain draw parameter"], found: Draws) -> Check:
+    from arviz_stats.base import array_stats  # late, as in the verdict
+
     ess = [float(np.asarray(array_stats.ess(x[..., k], 0, 1))) for k in range(x.shape[-1])]
-    r_hat = [float(np.asarray(array_stats.rhat(x[..., k], 0, 1))) for k in range(x.shape[-1])]
     shape, diverged = found.facts.get("pareto_k", np.nan), int(np.sum(found.stats.get("diverging", 0)))
-    return Check(np.array(np.min(ess)), np.array(np.max(r_hat)), np.array(shape), np.array(diverged))
+    return Check(np.array(np.min(ess)), np.array(largest_rhat(x)), np.array(shape), np.array(diverged))
 
 
 def every_fit(

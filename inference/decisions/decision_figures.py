@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analyte import LABELS
-from ..figures import BLUE, GREY, INK, clock, plain_ticks, styled
+from ..figures import BLUE, GREY, INK, clock, panels, plain_ticks, styled
 from .counterfactual import Comparison
 from .decide import best_shares, cases, courses
 from .options import NOW, TRIGGER
@@ -30,14 +30,8 @@ def fans(comparison: Comparison, table: pd.DataFrame, name: str, unit: str, pati
     shown = _best_starts(comparison, table, comparison.patients[patient])[:MOST]
     curves, time = comparison.curves[name][:, patient], comparison.times[patient]
     keep = comparison.whole[patient][comparison.draw]
-    columns = min(3, len(shown))
-    rows = -(-len(shown) // columns)
     with styled():
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(4.1 * columns + 0.6, 3.1 * rows + 0.5), sharex=True, sharey=True, squeeze=False
-        )
-        for ax in axes.flat[len(shown) :]:
-            ax.remove()
+        figure, axes = panels(len(shown), 3, (4.1, 3.1), (0.6, 0.5), sharex=True, sharey=True)
         bands = {i: np.quantile(curves[i][keep], (0.05, 0.25, 0.5, 0.75, 0.95), axis=0) for i in [0, *shown]}
         top = max(q[4].max() for q in bands.values())
         low = max(min(q[0].min() for q in bands.values()), top * 10.0**-DECADES)
@@ -82,17 +76,13 @@ def against_start(
     label = "all" if patient is None else comparison.patients[patient]
     many = courses(comparison)
     gains = utility.of(comparison)
-    panels = [("utility gained", "", cases(comparison, gains - gains[0], patient))]
+    each = [("utility gained", "", cases(comparison, gains - gains[0], patient))]
     for name in names:
         k = comparison.outcomes.index(name)
-        panels.append((name.replace("_", " "), comparison.units[k], cases(comparison, comparison.outcome[..., k], patient)))
-    columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
+        each.append((name.replace("_", " "), comparison.units[k], cases(comparison, comparison.outcome[..., k], patient)))
     with styled():
-        figure, axes = plt.subplots(rows, columns, figsize=(4.0 * columns + 0.6, 3.0 * rows + 0.6), squeeze=False)
-        for ax in axes.flat[len(panels) :]:
-            ax.remove()
-        for ax, (title, unit, x) in zip(axes.flat, panels, strict=False):
+        figure, axes = panels(len(each), 3, (4.0, 3.0), (0.6, 0.6))
+        for ax, (title, unit, x) in zip(axes.flat, each, strict=False):
             for k, (which, index) in enumerate(many.items()):
                 start = [comparison.options[i].start_h for i in index]
                 apart = (k - (len(many) - 1) / 2) * 0.012 * np.ptp(start)
@@ -106,7 +96,7 @@ def against_start(
                 first = min(option.start_h for option in comparison.options[1:])
                 ax.axvspan(first, np.max(own["closes_h"]), color=GREY, alpha=0.15, lw=0, label="median window open")
             ax.set(title=title, ylabel=f"[{unit}]" if unit not in ("", "1") else "", xlabel="")
-        for ax in axes.flat[max(len(panels) - columns, 0) : len(panels)]:
+        for ax in axes.flat[max(len(each) - axes.shape[1], 0) : len(each)]:
             ax.set_xlabel(_axis(comparison))
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, fontsize=8.5, ncols=3, loc="outside upper center")

@@ -2,7 +2,6 @@
 
 import base64
 import importlib.resources
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pandas as pd
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
+from ..figures import save_figure
 from ..summary import plain
 from . import decision_figures as figures
 from .counterfactual import Comparison
@@ -46,11 +46,8 @@ def write(
     for name, figure in drawn.items():
         if figure is None:
             continue
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        plt.close(figure)
-        (folder / f"{name}.png").write_bytes(buffer.getvalue())
-        shown.append((name, CAPTIONS[name.split("_")[0]], base64.b64encode(buffer.getvalue()).decode()))
+        picture = base64.b64encode(save_figure(figure, folder / f"{name}.png")).decode()
+        shown.append((name, CAPTIONS[name.split("_")[0]], picture))
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["plain"] = plain
     template = importlib.resources.files(__package__) / "decisions.html.j2"

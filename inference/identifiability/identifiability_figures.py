@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analyte import LABELS
 from ..decisions.decision_figures import COLORS, LINES, MARKERS
-from ..figures import BLUE, GREY, INK, ORANGE, plain_ticks, styled
+from ..figures import BLUE, GREY, INK, ORANGE, panels, plain_ticks, styled
 from ..samplers import thinned
 from ..summary import records
 from .design import Future, gains
@@ -43,12 +43,8 @@ def spectrum(values: Float[np.ndarray, "draw p"]) -> Figure:
 def profiled(found: Sequence[Profile], text: dict[str, dict[str, str]], table: pd.DataFrame) -> Figure:
     """The profile of every parameter: how far the log-likelihood falls, the threshold of the 95 % interval, and the 90 %
     interval of the posterior."""
-    columns = min(4, len(found))
-    number = -(-len(found) // columns)
     with styled():
-        figure, axes = plt.subplots(number, columns, figsize=(3.1 * columns, 2.3 * number), squeeze=False, sharey=True)
-        for ax in axes.flat[len(found) :]:
-            ax.remove()
+        figure, axes = panels(len(found), 4, (3.1, 2.3), sharey=True)
         for ax, p, row in zip(axes.flat, found, records(table), strict=False):
             ax.axhline(DROP, color=ORANGE, lw=1.2, ls="--", label="95 % threshold")
             ax.axvspan(row["q5"], row["q95"], color=GREY, alpha=0.3, lw=0, label="posterior 90 %")
@@ -68,15 +64,9 @@ def next_readings(
     covariance: Float[np.ndarray, "draw p p"], futures: Sequence[Future], picks: pd.DataFrame, about: Sequence[int] | None
 ) -> Figure:
     """The expected gain of one more reading over its time, by analyte, in every future; those chosen there, numbered."""
-    columns = min(3, len(futures))
-    number = -(-len(futures) // columns)
     names, top = list(dict.fromkeys(name for ahead in futures for name in ahead.analyte)), 0.0
     with styled():
-        figure, axes = plt.subplots(
-            number, columns, figsize=(4.4 * columns, 3.3 * number + 0.4), squeeze=False, sharey=True, sharex=True
-        )
-        for ax in axes.flat[len(futures) :]:
-            ax.remove()
+        figure, axes = panels(len(futures), 3, (4.4, 3.3), (0.0, 0.4), sharey=True, sharex=True)
         for ax, ahead in zip(axes.flat, futures, strict=False):
             mean, own = gains(covariance, ahead, about).mean(axis=0), np.array(ahead.analyte)
             for k, name in enumerate(names):

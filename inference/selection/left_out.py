@@ -6,6 +6,7 @@ reading (moment matching: Paananen, Piironen, Bürkner and Vehtari, Stat Comput 
 """
 
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -50,10 +51,10 @@ def leave_out(tree: xr.DataTree, problem: Problem | None = None) -> LeftOut:
     return LeftOut(np.asarray(found.elpd_i), shape, float(found.p), int((shape != plain).sum()))
 
 
-def pointwise(problem: Problem, positions: Float[np.ndarray, "draw parameter"]) -> Float[np.ndarray, "draw obs"]:
-    """The log-likelihood of every reading at many positions, minus infinity where a solve fails."""
+def pointwise(problem: Problem) -> Callable[[Float[np.ndarray, "draw parameter"]], Float[np.ndarray, "draw obs"]]:
+    """A function that gives the log-likelihood of every reading at many positions, minus infinity where a solve fails."""
     run = jitted(lambda problem, x: jax.vmap(lambda one: _each(problem, one))(x), problem)
-    return by_blocks(lambda i: run(positions[i]), len(positions), BATCH)
+    return lambda positions: by_blocks(lambda i: run(positions[i]), len(positions), BATCH)
 
 
 def _each(problem: Problem, position: Array) -> Float[Array, " obs"]:
@@ -67,6 +68,7 @@ def _functions(tree: xr.DataTree, problem: Problem) -> dict:
     posterior, density = tree["posterior"].to_dataset(), Density(problem)
     at = np.asarray(problem.sites.positions({name: posterior[name].values for name in problem.sampled}))
     positions = xr.DataArray(at, dims=("chain", "draw", "parameter"))
+    each = pointwise(problem)
 
     def like(x: np.ndarray, of: xr.DataArray) -> xr.DataArray:
         x = np.maximum(x, np.max(x) - FAINT).reshape(of.shape[:2])
@@ -80,6 +82,6 @@ def _functions(tree: xr.DataTree, problem: Problem) -> dict:
         return like(np.add(*density.heights(x, np.full(len(x), -1))), of)
 
     def log_likelihood(of: xr.DataArray, i: Any) -> xr.DataArray:
-        return like(pointwise(problem, flat(of))[:, i], of)
+        return like(each(flat(of))[:, i], of)
 
     return {"upars": positions, "log_prob_upars_fn": log_density, "log_lik_i_upars_fn": log_likelihood}
