@@ -53,6 +53,7 @@ benchmark: $(READY) $(STAN)/.ready  ## time and accuracy here, against LSODA, pl
 	$(BIN)/cytostorm benchmark $(ARGS)
 	PYTHONPATH=tests $(BIN)/python benchmarks/race.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/plain_c.py
+	$(BIN)/python benchmarks/throughput.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/against_stan.py minimal --plain
 	$(BIN)/python benchmarks/against_stan.py network --minutes 20

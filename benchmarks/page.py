@@ -21,6 +21,17 @@ The plain C program is the same algorithm written by hand for this model (`cc {f
 `native` is what is generated from the JAX right-hand side. A batch uses all cores. LSODA is SciPy's with a right-hand side
 compiled by numba; in its rows each side has the loosest tolerance that gives log IL-6 within 1e-4.
 
+## Many gradients
+
+Values of the log-density with their gradients per second, one at a time and side by side, at draws of the prior: the
+default fit, and one CAR-T patient of the network. The default fit takes {peak:.2f} GiB of memory at most.
+
+| side by side | {problems} |
+|---|{columns}|
+{rates}
+
+Remade by `python benchmarks/throughput.py`.
+
 ## In float32
 
 The same storm at rtol {rtol:g} with the state, its tangents and the loop in float32 (`solver.precision=float32`); single
@@ -95,6 +106,21 @@ def solves(found: dict) -> str:
     for name, value in race.items():
         rows.append(f"| {name}, within 1e-4 | {value:.2f} | {race['LSODA'] / value:.1f} times as fast as LSODA |")
     return "\n".join(rows)
+
+
+def throughput(found: dict) -> dict:
+    """The table of gradients per second, and the memory of the default fit."""
+    known = found["throughput"]["gradients_per_s"]
+    rows = [
+        f"| {width} | " + " | ".join(f"{row[width]:,.0f}" for row in known.values()) + " |"
+        for width in sorted(next(iter(known.values())), key=int)
+    ]
+    return {
+        "peak": found["throughput"]["peak_memory_gib"],
+        "problems": " | ".join(known),
+        "columns": "|".join(["---"] * len(known)),
+        "rates": "\n".join(rows),
+    }
 
 
 def singles(found: dict) -> dict:
@@ -200,6 +226,7 @@ def main() -> None:
     page = PAGE.format(
         **{key: found["machine"][key] for key in ("processor", "cores", "jax")},
         solves=solves(found),
+        **throughput(found),
         **singles(found),
         flags=found["plain_c"]["flags"],
         pystan=first["versions"]["pystan"],

@@ -1,7 +1,7 @@
 """cytostorm benchmark: time and accuracy of solves and gradients, method by method, in one interleaved run."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from .problem import prepare
 from .run import begin, console, end, progress
 
 REFERENCE = Solver("dopri8", rtol=1e-11, atol=1e-13, max_steps=100_000)
+ROUNDS, LEAST_S = 5, 0.2  # of gradients side by side
 
 
 def main(cfg: DictConfig, folder: Path) -> int:
@@ -72,17 +73,35 @@ def main(cfg: DictConfig, folder: Path) -> int:
         " log-prediction, and of its derivatives relative to the largest of each parameter; times are medians for one solve",
         highlight=False,
     )
-    density = ci.Density(problem)
-    slope = jax.jit(jax.vmap(jax.value_and_grad(density.potential)))
-    widths = {}
-    for width in cfg.widths:
-        positions = density.positions(problem.draw(jax.random.PRNGKey(cfg.seed), width))
-        widths[width] = width / float(np.median([_time(slope, positions, 3) for _ in range(3)]))
-        console.print(f"{width:6d} lanes: {widths[width]:9.0f} gradients of the log-density per second", highlight=False)
+    widths = gradients_per_s(ci.Density(problem), cfg.widths, cfg.seed)
+    for width, rate in widths.items():
+        console.print(f"{width:6d} lanes: {rate:9.0f} gradients of the log-density per second", highlight=False)
     pd.Series(widths, name="gradients_per_s").rename_axis("lanes").to_csv(folder / "widths.csv")
     total = time.perf_counter() - clock
     end(folder, "benchmark", device=hardware, seed=cfg.seed, config_sha256=config_hash, seconds={"total": total})
     return 0
+
+
+def gradients_per_s(density: ci.Density, widths: Sequence[int], seed: int = 0) -> dict[int, float]:
+    """Values of the log-density with their gradients per second, so many side by side, compilation apart.
+
+    Rounds are interleaved, and medians returned; narrow batches are at other draws of the prior each time, for some are
+    dearer than others.
+    """
+    slope = jax.jit(jax.vmap(jax.value_and_grad(density.potential)))
+    positions = density.positions(density.problem.draw(jax.random.PRNGKey(seed), max(widths)))
+    for width in widths:
+        jax.block_until_ready(slope(positions[:width]))
+    taken: dict[int, list[float]] = {width: [] for width in widths}
+    for number in range(ROUNDS):
+        for width in widths:
+            calls, clock = 0, time.perf_counter()
+            while calls == 0 or time.perf_counter() - clock < LEAST_S:
+                first = min((number * 131 + calls) * width % max(widths), max(widths) - width)
+                jax.block_until_ready(slope(positions[first : first + width]))
+                calls += 1
+            taken[width].append(calls * width / (time.perf_counter() - clock))
+    return {width: float(np.median(rates)) for width, rates in taken.items()}
 
 
 def _value(problem: ci.Problem, solver: Solver) -> Callable:

@@ -60,8 +60,9 @@ def main(cfg: DictConfig, folder: Path) -> int:
     clock = time.perf_counter()
     hardware = device.start(**cfg.device)
     fits = {name: Fit(path, *finished(path, cfg.own)) for name, path in folders(cfg.fits).items()}
+    analytes = list(cfg.analytes) if cfg.analytes else None
     with blame():
-        table, lost = common({name: fit.tree for name, fit in fits.items()}, cfg.analytes and list(cfg.analytes))
+        table, lost = common({name: fit.tree for name, fit in fits.items()}, analytes)
     config_hash = begin(cfg, folder)
     with progress("leaving out") as report:
         left = {}
@@ -70,7 +71,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
             report(i, len(fits))
     rows = compared(fits, left, table)
     each = by_reading(left, table)
-    p = {name: p_values(fit.tree) for name, fit in fits.items()}
+    p = {name: p_values(fit.tree, analytes) for name, fit in fits.items()}
     rows.to_csv(folder / "comparison.csv")
     each.to_csv(folder / "readings.csv", index=False)
     pd.concat([one.assign(fit=name) for name, one in p.items()]).to_csv(folder / "p_values.csv", index=False)
@@ -78,7 +79,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
     drawn = {"readings_left_out": figures.below(rows, "readings"), "readings": figures.by_reading(each, list(rows.index))}
     drawn["p_values"] = figures.predictive(p)
     lines = [*lost, *weights.said(rows, "readings"), *doubts(rows, len(table))]
-    if (subjects := of_subjects(fits)) is not None:
+    if analytes is None and (subjects := of_subjects(fits)) is not None:
         subjects.to_csv(folder / "subjects.csv")
         drawn["subjects_left_out"] = figures.below(subjects, "subjects")
         lines += weights.said(subjects, "subjects")

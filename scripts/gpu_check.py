@@ -27,6 +27,7 @@ def measure(platform: str, name: str, widths: list[int], chains: int) -> dict:
     import cytostorm.inference as ci
 
     from . import device
+    from .benchmark import gradients_per_s
     from .compose import composed
     from .problem import prepare
 
@@ -35,17 +36,7 @@ def measure(platform: str, name: str, widths: list[int], chains: int) -> dict:
     density = ci.Density(problem)
     slope = jax.jit(jax.vmap(jax.value_and_grad(density.potential)))
 
-    def drawn(width: int) -> jax.Array:
-        return density.positions(problem.draw(jax.random.PRNGKey(0), width))
-
-    rates = {}
-    for width in widths:
-        positions = drawn(width)
-        jax.block_until_ready(slope(positions))
-        clock = time.perf_counter()
-        jax.block_until_ready(slope(positions))
-        rates[width] = width / (time.perf_counter() - clock)
-    value, gradient = slope(drawn(COMPARED))
+    value, gradient = slope(density.positions(problem.draw(jax.random.PRNGKey(0), COMPARED)))
     clock = time.perf_counter()
     draws = ci.ChEES(num_chains=chains, num_superchains=chains // 4).sample(problem, jax.random.PRNGKey(1))
     seconds = time.perf_counter() - clock
@@ -53,7 +44,7 @@ def measure(platform: str, name: str, widths: list[int], chains: int) -> dict:
     least = min(float(ess[x]) for x in ess.data_vars)
     return {
         "device": found["kind"],
-        "gradients_per_s": rates,
+        "gradients_per_s": gradients_per_s(density, widths),
         "ess_per_s": least / seconds,
         "value": np.asarray(value).tolist(),
         "gradient": np.asarray(gradient).tolist(),

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from catalogue import KnownNoise, Level, readings
+from omegaconf import OmegaConf
 from scipy import stats
 
 from cytostorm.inference import Prior, Priors, Problem
@@ -17,6 +18,7 @@ from cytostorm.inference.selection.replicas import STATISTICS, p_values
 from cytostorm.inference.selection.weights import differences, said, stacked
 from cytostorm.models import Scenario, Solver
 from cytostorm.scripts.cli import run
+from cytostorm.scripts.diff import Fit, of_subjects
 
 RNG = np.random.default_rng(4)
 NUM, DRAWS = 12, 4000
@@ -164,6 +166,33 @@ def test_made_up_readings_below_a_limit_count_as_the_limit():
     rows = p_values(tree(y, made, cens=cens)).set_index("statistic")
     assert rows.loc["smallest", "median"] == 0.0
     assert (rows.loc[["smallest", "largest", "mean", "last", "roughness"], "p"] == 0.5).all()
+
+
+def test_p_values_are_of_the_analytes_that_are_named():
+    made = tree(np.ones(4), made=np.ones((5, 4)))
+    assert len(p_values(made, ["il6"])) == len(STATISTICS)
+    assert p_values(made, ["crp"]).empty
+
+
+def of_population(folder, subjects, elpd, num=4):
+    """A finished fit of a population, as far as left-out subjects are compared."""
+    folder.mkdir()
+    pd.DataFrame({"subject": subjects, "elpd": elpd}).to_csv(folder / "left_out.csv", index=False)
+    return Fit(folder, OmegaConf.create(), tree(np.ones(num)))
+
+
+def test_populations_are_compared_by_left_out_subjects(tmp_path):
+    one = of_population(tmp_path / "one", ["01", "02", "03"], [-1.0, -2.0, -4.0])
+    two = of_population(tmp_path / "two", ["01", "02", "03"], [-2.0, -2.0, -6.0])
+    rows = of_subjects({"two": two, "one": one})
+    assert list(rows.index) == ["one", "two"]
+    assert rows.loc["two", "difference"] == -3
+    assert np.isclose(rows.loc["two", "difference_se"], np.std([1, 0, 2], ddof=1) * 3**0.5)
+    others = of_population(tmp_path / "others", ["01", "02", "04"], [-1.0, -2.0, -4.0])
+    fewer = of_population(tmp_path / "fewer", ["01", "02", "03"], [-1.0, -2.0, -4.0], num=3)
+    alone = Fit(tmp_path, OmegaConf.create(), tree(np.ones(4)))
+    for other in (others, fewer, alone):
+        assert of_subjects({"one": one, "other": other}) is None
 
 
 @pytest.fixture(scope="module")

@@ -90,8 +90,8 @@ def test_every_solve_and_every_failure_is_counted(name, explosive, monkeypatch):
             solved[0] += likelihood.size
             failed[0] += int(np.sum(likelihood <= LOWEST))
 
-    def count(self, chain, found):
-        plain(self, chain, found)
+    def count(self, asker, found):
+        plain(self, asker, found)
         jax.debug.callback(noted, found.log_likelihood)
 
     def heights(self, positions, chains):

@@ -255,6 +255,20 @@ def test_a_slope_that_is_not_finite_makes_the_density_zero_and_is_counted():
     assert density.failures[-1] == 1
 
 
+def test_densities_of_one_program_count_apart():
+    """Fits side by side share what is compiled, and have as many chains as they like."""
+    problem = Problem(Level(), Scenario(), readings([0.0], [1.5]), Priors(w={"median": 1.0, "fold": 5}), Broken())
+    shared = Density(problem)
+    first, second = Density.of(shared, 1), Density.of(shared, 3)
+    slope = jax.jit(lambda density, chain: jax.value_and_grad(density.energy)(jnp.zeros(2), chain))
+    for density, chain in ((first, 0), (second, 2), (second, -1), (second, 2)):
+        slope(density, chain)
+    jax.effects_barrier()
+    assert first.failures.tolist() == [1, 0]
+    assert second.failures.tolist() == [0, 0, 2, 1]
+    assert shared.failures.tolist() == [0]
+
+
 def test_each_analyte_may_have_a_scatter_of_its_own():
     data = dataclasses.replace(readings([0.0, 0.0], [2.0, 2.0]), analyte=("il6", "tnf"))
     noise = LogNormal(per_analyte=True)

@@ -114,7 +114,7 @@ ORDER = {
         *("stories", "records"),
     ],
     "inference/samplers": [
-        *("settings", "blocks", "density", "each", "starts", "draws", "metric", "nuts", "chees", "weights", "smc"),
+        *("settings", "blocks", "books", "density", "each", "starts", "draws", "metric", "nuts", "chees", "weights", "smc"),
         *("approximation", "pathfinder", "mixture", "independence"),
     ],
     "inference/prediction": [

@@ -18,6 +18,7 @@ from cytostorm.models import platform
 from ..arguments import divided
 from ..observations import Observations
 from ..site import Program, Values
+from .books import Books
 
 LOWEST = -1e12  # the log-likelihood where a solve fails: zero probability that survives multiplication by zero
 LANES = 2048  # positions that one call without slopes looks at
@@ -25,6 +26,7 @@ BLOCK = 32  # lanes solved side by side on a processor; `make benchmark` measure
 
 type Position = Float[Array, " parameter"]
 type Arrays = list[Any]
+type Asker = Int[Array, " 2"]  # the book that counts, and the chain in it
 
 
 class Point(eqx.Module):
@@ -46,8 +48,8 @@ class Density:
 
     Value and gradient come from one solve. Where it fails, or anything is not finite, the density is zero with gradient
     zero, and `failures` counts it for the chain that asked (the last entry: for the stages before chains), `unsolved` for
-    each subject that could not be solved. Under `vmap` lanes run in blocks of `block`. `num_traces` counts how often the
-    problem was traced: once, whatever the stages.
+    each subject that could not be solved; what `of` makes counts apart, also where several run at once. Under `vmap` lanes
+    run in blocks of `block`. `num_traces` counts how often the problem was traced: once, whatever the stages.
 
     A density is a tree of readings, times and doses. What is compiled takes it as an argument (see `jit`), and so is one
     program for all data of a shape: `given` other readings nothing is compiled again. They may be of the `kinds` that are
@@ -58,8 +60,9 @@ class Density:
         self, problem: Program, num_chains: int = 0, block: int | None = None, kinds: tuple[str, ...] | None = None
     ):
         self.sites = problem.sites
-        self.failures: Int[np.ndarray, " chain"] = np.zeros(num_chains + 1, int)
-        self.unsolved: Int[np.ndarray, "chain subject"] = np.zeros((num_chains + 1, max(problem.sites.num_subjects, 1)), int)
+        self._books = Books(problem.sites.num_subjects)
+        self._open(num_chains)
+        self._origin, self._kept = self, {}
         self.num_traces = 0
         padded: Any = problem.padded()
         if kinds is not None:
@@ -67,7 +70,6 @@ class Density:
         arrays, self._rest = divided(padded)
         self._arrays, self._structure = jax.tree.flatten(arrays)
         self._block = block or (BLOCK if platform() == "cpu" else None)
-        self._origin, self._kept = self, {}
         self._trace = jax.jit(self._point)
         self._log_prior = jax.jit(self._prior)
         self._lanes = self._batched()
@@ -75,15 +77,15 @@ class Density:
         self._energy = _with_slope(self._lanes, _energy)
         self._log_likelihood = _with_slope(self._lanes, lambda found: (found.log_likelihood, found.slope_likelihood))
 
-    def tree_flatten(self) -> tuple[tuple[Arrays], "Density"]:
-        """The arrays, and the density that was made first, which counts."""
-        return (self._arrays,), self._origin
+    def tree_flatten(self) -> tuple[tuple[Arrays, Any], "Density"]:
+        """The arrays and the number of the book, and the density that was made first, which has all books."""
+        return (self._arrays, self._number), self._origin
 
     @classmethod
-    def tree_unflatten(cls, origin: "Density", arrays: tuple[Arrays]) -> "Density":
+    def tree_unflatten(cls, origin: "Density", arrays: tuple[Arrays, Any]) -> "Density":
         """The same density of other arrays."""
         found = copy.copy(origin)
-        (found._arrays,) = arrays
+        found._arrays, found._number = arrays
         return found
 
     @classmethod
@@ -91,12 +93,8 @@ class Density:
         """The density of a problem, or a density as it is, with counts of nothing yet."""
         if not isinstance(problem, Density):
             return cls(problem, num_chains)
-        found, origin = copy.copy(problem), problem._origin
-        found.failures, found.unsolved = (
-            np.zeros(num_chains + 1, int),
-            np.zeros((num_chains + 1, len(problem.unsolved[0])), int),
-        )
-        origin.failures, origin.unsolved = found.failures, found.unsolved  # what is compiled counts there
+        found = copy.copy(problem)
+        found._open(num_chains)
         return found
 
     def given(self, data: Observations) -> "Density":
@@ -108,9 +106,8 @@ class Density:
         if new := [kind for kind in filled.kinds if kind not in problem.data.kinds]:
             raise ValueError(f"readings are {new[0]}, which this density is not for; name it in `kinds`")
         found = copy.copy(self)
-        found._arrays, structure = jax.tree.flatten(
-            divided(_reading(problem, dataclasses.replace(filled, kinds=problem.data.kinds)))[0]
-        )
+        kept = dataclasses.replace(filled, kinds=problem.data.kinds)
+        found._arrays, structure = jax.tree.flatten(divided(_reading(problem, kept))[0])
         if structure != self._structure or [x.shape for x in found._arrays] != [x.shape for x in self._arrays]:
             raise ValueError("readings are of another shape than those of this density; make one for them")
         return found
@@ -157,15 +154,15 @@ class Density:
 
     def point(self, position: Position, chain: Int[Array, ""]) -> Point:
         """The density and its slopes at a position: a lane on its own, or under `vmap` many in blocks."""
-        return self._lanes(self._arrays, position, chain)
+        return self._lanes(self._arrays, position, self._asker(chain))
 
     def energy(self, position: Position, chain: Int[Array, ""]) -> Float[Array, ""]:
         """Minus the log-density, infinite where it is zero, with its gradient."""
-        return self._energy(self._arrays, position, chain)
+        return self._energy(self._arrays, position, self._asker(chain))
 
     def log_likelihood(self, position: Position, chain: Int[Array, ""]) -> Float[Array, ""]:
         """`LOWEST` where a solve fails, with its gradient."""
-        return self._log_likelihood(self._arrays, position, chain)
+        return self._log_likelihood(self._arrays, position, self._asker(chain))
 
     def heights(
         self, positions: Float[np.ndarray, "lane parameter"], chains: Int[np.ndarray, " lane"]
@@ -186,6 +183,13 @@ class Density:
     def log_prior(self, position: Position) -> Float[Array, ""]:
         """The log-density of the prior, without a solve."""
         return self._log_prior(self._arrays, position)
+
+    def _open(self, num_chains: int) -> None:
+        number, (self.failures, self.unsolved) = self._books.open(num_chains)
+        self._number = np.array(number)
+
+    def _asker(self, chain: Any) -> Asker:
+        return jnp.stack([jnp.asarray(self._number), jnp.asarray(chain)])
 
     def _filled(self, arrays: Arrays) -> Any:
         return eqx.combine(jax.tree.unflatten(self._structure, arrays), self._rest)
@@ -227,18 +231,17 @@ class Density:
         found = jax.lax.map(lambda row: jax.vmap(self._height, (None, 0))(arrays, row), rows)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
 
-    def _batched(self) -> Callable[[Arrays, Position, Int[Array, ""]], Point]:
+    def _batched(self) -> Callable[[Arrays, Position, Asker], Point]:
         @jax.custom_batching.custom_vmap
-        def point(arrays: Arrays, position: Position, chain: Array) -> Point:
+        def point(arrays: Arrays, position: Position, asker: Asker) -> Point:
             found = self._trace(arrays, position)
-            self._count(chain[None], _lead(found))
+            self._count(asker[None], _lead(found))
             return found
 
         @point.def_vmap
-        def _(size: int, batched: list[Any], arrays: Arrays, position: Array, chain: Any):
-            chain = jnp.asarray(chain)
+        def _(size: int, batched: list[Any], arrays: Arrays, position: Array, asker: Array):
             position = position if batched[1] else jnp.broadcast_to(position, (size, *position.shape))
-            chain = chain if batched[2] else jnp.broadcast_to(chain, (size,))
+            asker = asker if batched[2] else jnp.broadcast_to(asker, (size, 2))
             block = -(-size // -(-size // (self._block or size)))
             spare = -size % block
             lanes = jnp.concatenate([position, jnp.broadcast_to(position[-1], (spare, position.shape[1]))])
@@ -246,20 +249,17 @@ class Density:
             solve = lambda row: jax.vmap(self._trace, (None, 0))(arrays, row)  # noqa: E731
             found = jax.lax.map(solve, rows) if len(rows) > 1 else _lead(solve(rows[0]))
             found = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:size], found)
-            self._count(chain, found)
+            self._count(asker, found)
             return found, jax.tree.map(lambda _: True, found)
 
         return point
 
-    def _count(self, chain: Int[Array, " lane"], found: Point) -> None:
-        def count(chain: Any, failed: Any, solved: Any) -> None:
-            chain, failed = np.asarray(chain), np.asarray(failed)
-            np.add.at(self.failures, chain[failed], 1)
-            np.add.at(self.unsolved, chain[failed], ~np.asarray(solved)[failed])
-
+    def _count(self, asker: Int[Array, "lane 2"], found: Point) -> None:
         # The callback is reached only where a solve fails: counting costs nothing else.
         failed = found.log_likelihood <= LOWEST
-        jax.lax.cond(jnp.any(failed), lambda: jax.debug.callback(count, chain, failed, found.solved), lambda: None)
+        jax.lax.cond(
+            jnp.any(failed), lambda: jax.debug.callback(self._books.count, asker, failed, found.solved), lambda: None
+        )
 
 
 type Posed = Program | Density
@@ -276,13 +276,13 @@ def _energy(found: Point) -> tuple[Array, Position]:
 
 
 def _with_slope(
-    point: Callable[[Arrays, Position, Array], Point], choose: Callable[[Point], tuple[Array, Position]]
-) -> Callable[[Arrays, Position, Array], Float[Array, ""]]:
+    point: Callable[[Arrays, Position, Asker], Point], choose: Callable[[Point], tuple[Array, Position]]
+) -> Callable[[Arrays, Position, Asker], Float[Array, ""]]:
     """What is chosen of a point, with the slope that is chosen as its gradient along the position."""
 
     @jax.custom_vjp
-    def value(arrays: Arrays, position: Position, chain: Array) -> Array:
-        return choose(point(arrays, position, chain))[0]
+    def value(arrays: Arrays, position: Position, asker: Asker) -> Array:
+        return choose(point(arrays, position, asker))[0]
 
     value.defvjp(lambda *x: choose(point(*x)), lambda slope, cotangent: (None, cotangent * slope, None))
     return value

@@ -27,9 +27,10 @@ STATISTICS: dict[str, Callable[[Replicas, np.ndarray], np.ndarray]] = {
 }
 
 
-def p_values(tree: xr.DataTree) -> pd.DataFrame:
-    """One row per subject, analyte and statistic of its log-readings: what was read, the median and 90 % interval of what
-    the posterior makes up for the same times, and the share of these that is larger (equal ones count half).
+def p_values(tree: xr.DataTree, analytes: list[str] | None = None) -> pd.DataFrame:
+    """One row per subject, analyte (of `analytes`, where named) and statistic of its log-readings: what was read, the
+    median and 90 % interval of what the posterior makes up for the same times, and the share of these that is larger (equal
+    ones count half).
 
     Made-up readings beyond a limit count as the limit where the reading was censored there. Near 0 or 1 the model cannot
     make the reading up; the values are not uniform under a true model, but closer to one half (Gelman, Electron J Stat
@@ -44,7 +45,7 @@ def p_values(tree: xr.DataTree) -> pd.DataFrame:
     for key, at in groups.groupby(["subject", "analyte"], sort=False).indices.items():
         subject, analyte = key  # type: ignore[misc]
         at = at[np.argsort(time[at], kind="stable")]
-        if len(at) < FEWEST:
+        if len(at) < FEWEST or (analytes is not None and analyte not in analytes):
             continue
         made, read, when = np.log(np.maximum(y[:, at], 1e-300)), np.log(value[at])[None], time[at]
         for name, statistic in STATISTICS.items():
