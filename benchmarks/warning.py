@@ -36,6 +36,7 @@ COLUMNS = {
     "came": "{:.2f}",
     "brier": "{:.3f}",
     "slope": "{:.2f}",
+    "slope_se": "{:.2f}",
     "intercept": "{:.2f}",
     "foreseen": "{}",
     "storms": "{}",

@@ -14,7 +14,7 @@ from cytostorm.inference.warning.alarm import above, alarm, next_reading
 from cytostorm.inference.warning.arriving import Watch, arriving
 from cytostorm.inference.warning.replay import OURS, compared, replay, scored
 from cytostorm.inference.warning.rivals import Gaussian, LastValue, Trend, rivals
-from cytostorm.inference.warning.scores import brier, calibration, crps_normal, crps_weighted, lead, reliability
+from cytostorm.inference.warning.scores import brier, calibration, crps_normal, crps_weighted, lead, reliability, slope_error
 from cytostorm.scripts.cli import run
 
 LEVEL = Watch("il6")
@@ -124,6 +124,21 @@ def test_the_slope_of_calibration_is_found(factor):
     slope, intercept = calibration(1 / (1 + np.exp(-factor * logits)), came)
     assert slope == pytest.approx(1 / factor, rel=0.05)
     assert intercept == pytest.approx(0.0, abs=0.05)
+
+
+def test_the_error_of_the_slope_is_that_of_other_patients():
+    """Forecasts of a patient all come or all do not: their number says nothing, the number of patients does."""
+    random = np.random.default_rng(1)
+    patient = np.repeat(np.arange(60), 5)
+    slopes, errors = [], []
+    for _ in range(60):
+        logits = random.normal(0, 1.5, 60)
+        came = np.repeat(random.random(60) < 1 / (1 + np.exp(-logits)), 5)
+        p = np.repeat(1 / (1 + np.exp(-logits)), 5)
+        slopes.append(calibration(p, came)[0])
+        errors.append(slope_error(p, came, patient))
+    assert np.mean(errors) == pytest.approx(np.std(slopes), rel=0.35)
+    assert np.isnan(slope_error(p[:5], came[:5], patient[:5]))
 
 
 @pytest.mark.parametrize("y", [-1.0, 0.3, 4.0])

@@ -11,7 +11,7 @@ from ..problem import Problem
 from .alarm import Alarm, above, alarm, next_reading
 from .arriving import Watch, arriving
 from .rivals import Normal, Rival, rivals
-from .scores import brier, calibration, crps_normal, crps_weighted, lead
+from .scores import brier, calibration, crps_normal, crps_weighted, lead, slope_error
 
 OURS = "cytostorm"
 
@@ -122,8 +122,9 @@ def _was_told(ahead: pd.DataFrame, label: str, time: float) -> bool:
 
 
 def scored(chances: pd.DataFrame, readings: pd.DataFrame, level: float = 0.5) -> pd.DataFrame:
-    """One row per method and horizon: forecasts, share that came, Brier score, slope and intercept of calibration, how many
-    storms were foreseen and by how many hours (median), false alarms; and mean log score and CRPS of next readings.
+    """One row per method and horizon: forecasts, share that came, Brier score, slope of calibration with its standard error
+    over patients, intercept, how many storms were foreseen and by how many hours (median), false alarms; and mean log score
+    and CRPS of next readings.
     """
     rows = []
     kinds: list[tuple[str, float]] = list(dict.fromkeys(zip(chances["method"], chances["horizon_h"], strict=True)))
@@ -131,6 +132,7 @@ def scored(chances: pd.DataFrame, readings: pd.DataFrame, level: float = 0.5) ->
         part = chances[(chances["method"] == method) & (chances["horizon_h"] == horizon)]
         p, came = np.array(part["probability"], float), np.array(part["came"], bool)
         slope, intercept = calibration(p, came)
+        error = slope_error(p, came, np.array(part["patient"], str))
         leads, false = [], 0
         for label in dict.fromkeys(part["patient"]):
             of = np.array(part["patient"]) == label
@@ -150,6 +152,7 @@ def scored(chances: pd.DataFrame, readings: pd.DataFrame, level: float = 0.5) ->
                 "came": came.mean(),
                 "brier": brier(p, came),
                 "slope": slope,
+                "slope_se": error,
                 "intercept": intercept,
                 "storms": len(leads),
                 "foreseen": len(seen),

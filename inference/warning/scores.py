@@ -1,7 +1,7 @@
 """How forecasts score against what came: Brier and log scores, CRPS, calibration, and the lead of the alarm."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from scipy.special import expit, logit, ndtr
 from scipy.stats import norm
 
@@ -29,6 +29,20 @@ def calibration(p: Float[np.ndarray, " forecast"], came: Bool[np.ndarray, " fore
         if np.abs(step).max() < 1e-10:
             break
     return float(found[0]), float(found[1])
+
+
+def slope_error(
+    p: Float[np.ndarray, " forecast"], came: Bool[np.ndarray, " forecast"], patient: Shaped[np.ndarray, " forecast"]
+) -> float:
+    """The standard error of the slope of `calibration`, by leaving out each patient in turn (jackknife).
+
+    Forecasts of one patient depend on each other: they come or do not come together.
+    """
+    known = list(dict.fromkeys(patient.tolist()))
+    if len(known) < 2:
+        return float("nan")
+    found = np.array([calibration(p[patient != one], came[patient != one])[0] for one in known])
+    return float(np.sqrt((len(found) - 1) * found.var()))
 
 
 def reliability(
