@@ -1,7 +1,7 @@
 """cytostorm certify: are the gradients of a problem right? Over many prior draws, against three other ways."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import equinox as eqx
@@ -18,7 +18,7 @@ from .compose import BadConfig
 from .problem import prepare
 from .run import begin, console, end, progress
 
-STEP = 1e-4  # of central differences, in the logarithm of a parameter
+STEPS = 1e-4, 1e-5  # of central differences, in the logarithm of a parameter; the second where the first is too wide
 BLOCK = 16  # draws solved side by side
 BARS = {  # the largest errors that a certificate allows
     "value": 1e-3,
@@ -97,7 +97,9 @@ def compare(problem: ci.Problem, tight: ci.Problem, few: dict, found: tuple, tru
         "value": np.abs(found[0] - truth[0])[good].max(),
         "sensitivity": apart(found[1], truth[1]).max(),
         "sensitivity, 99.9 %": np.quantile(apart(found[1], truth[1]), 0.999),
-        "finite differences": apart(_differences(tight, few), truth[1]).max(),
+        "finite differences": _least(
+            (apart(_differences(tight, few, step), truth[1]).max() for step in STEPS), BARS["finite differences"]
+        ),
         "batch against loop": apart(single, found[1]).max(),
     }
     others = [d for kind in ("cpu", "cuda") for d in _devices(kind) if d.platform != jax.devices()[0].platform]
@@ -123,14 +125,28 @@ def _blocks(function: Callable, draws: dict, report: Callable[[int], None]) -> t
     return tuple(np.concatenate(x) for x in zip(*parts, strict=True))
 
 
-def _differences(tight: ci.Problem, draws: dict) -> np.ndarray:
+def _least(errors: Iterable[float], allowed: float) -> float:
+    """The first error that is allowed, or else the least.
+
+    Right at a threshold the error of differences is their own: it falls with the square of the step, as no fault of a
+    sensitivity does.
+    """
+    found = np.inf
+    for error in errors:
+        found = min(found, error)
+        if found <= allowed:
+            break
+    return found
+
+
+def _differences(tight: ci.Problem, draws: dict, step: float) -> np.ndarray:
     """Central differences of the log-predictions in the logarithm of every parameter of the model, by tight solves."""
     columns = []
     for name in tight.priors:
         up, down = (
-            _blocks(tight.read, draws | {name: draws[name] * np.exp(sign * STEP)}, lambda done: None) for sign in (1, -1)
+            _blocks(tight.read, draws | {name: draws[name] * np.exp(sign * step)}, lambda done: None) for sign in (1, -1)
         )
-        columns.append((up[0] - down[0]) / (2 * STEP))
+        columns.append((up[0] - down[0]) / (2 * step))
     return np.stack(columns, axis=-1)
 
 
