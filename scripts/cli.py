@@ -24,6 +24,7 @@ JOBS = {
     "stability": "equilibria and the fold of the network, and what moves it",
     "certify": "are the gradients of a problem right, over its whole prior?",
     "benchmark": "time and accuracy of solves and gradients",
+    "reproduce": "a finished run once more: are its draws the same to the bit?",
 }
 
 # What has verbs instead of a configuration, and makes no run folder: a module with a function `main(argv) -> int`.
@@ -81,8 +82,10 @@ def run(argv: list[str], say: Callable[[str], None] = said) -> int:
     if job not in JOBS:
         say(f"no job `{job}`; jobs: {', '.join(JOBS | COMMANDS)}")
         return 2
-    from .compose import BadConfig, check
+    from .compose import BadConfig, check, quoted
 
+    if job == "reproduce" and overrides and "=" not in overrides[0] and not overrides[0].startswith("-"):
+        overrides[0] = f"run={quoted(overrides[0])}"
     try:
         check(job, overrides)
     except BadConfig as error:

@@ -35,7 +35,7 @@ LAUNCHERS = [option for option in OPTIONS if option[0] == "launcher"]
 PAIRS = [("fit", option) for option in OPTIONS if option not in DECIDING + LAUNCHERS]
 PAIRS += [("sweep", option) for option in LAUNCHERS]
 PAIRS += list(
-    product(sorted(set(JOBS) - {"fit", "phenomena", "predict", "compare", "forecast", "diff"}), WHOLE)
+    product(sorted(set(JOBS) - {"fit", "phenomena", "predict", "compare", "forecast", "diff", "reproduce"}), WHOLE)
 )
 PAIRS += [("predict", option) for option in OPTIONS if option[0] in ("trigger", "treatment", "data", "device")]
 PAIRS += [("compare", option) for option in OPTIONS if option[0] in ("trigger", "treatment", "prior", "model", "solver")]
