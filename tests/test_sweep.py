@@ -349,9 +349,9 @@ def test_killed_and_interrupted_jobs_finish_with_the_same_draws(tmp_path, launch
     whole, root = tmp_path / "whole", tmp_path / "killed"
     start(whole, *LONG, "launcher.jobs=1").communicate()
     first = start(root, *LONG, f"launcher={launcher}", "launcher.jobs=2")
-    until(lambda: running(root))
+    until(lambda: running(root), 400)
     os.kill(running(root)[0].pid, signal.SIGKILL)
-    until(lambda: len(running(root, 3)) > 0)
+    until(lambda: len(running(root, 3)) > 0, 400)
     first.send_signal(signal.SIGINT)
     out, _ = first.communicate(timeout=120)
     assert first.returncode == 130, out
@@ -359,7 +359,7 @@ def test_killed_and_interrupted_jobs_finish_with_the_same_draws(tmp_path, launch
     assert "stopped" in left
     assert set(left) <= {"stopped", "queued", "done"}
     again = start(root, *LONG, f"launcher={launcher}", "launcher.jobs=2")
-    out, _ = again.communicate(timeout=300)
+    out, _ = again.communicate(timeout=900)
     assert again.returncode == 0, out
     for seed, one in results(whole).items():
         xr.testing.assert_equal(one, results(root)[seed])

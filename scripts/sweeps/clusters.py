@@ -36,6 +36,9 @@ class Task:
         """What goes back into the queue: the same."""
         import submitit
 
+        from ..run import listeners
+
+        listeners.clear()  # what is heard from now on is of no use
         folder = Path(self.place)
         replace(status.read(folder), state=QUEUED, reason="out of time or preempted, queued again").write(folder)
         return submitit.helpers.DelayedSubmission(self)

@@ -29,5 +29,7 @@ def rows(root: Path) -> list[dict[str, Any]]:
 
 
 def roster(root: Path) -> dict[str, str]:
-    """What distinguishes every job, by its key."""
-    return {row["key"]: " ".join(f"{name}={value}" for name, value in row["swept"].items()) for row in rows(root)}
+    """What distinguishes every job, by its key: what its sweep varies, or, of a job alone, its overrides."""
+    known = rows(root)
+    swept = {row["key"]: [f"{name}={value}" for name, value in row["swept"].items()] for row in known}
+    return {row["key"]: " ".join(swept[row["key"]] or row["overrides"]) for row in known}

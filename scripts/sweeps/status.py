@@ -42,7 +42,7 @@ class Status:
 
     def write(self, folder: Path) -> None:
         """Make this the state of the job in a folder."""
-        whole.write(folder / "status.json", json.dumps(asdict(self)) + "\n", durable=self.state != RUNNING)
+        whole.write(folder / "status.json", json.dumps(asdict(self)) + "\n", durable=self.state in (DONE, FAILED, STOPPED))
 
 
 KNOWN = {field.name for field in fields(Status)}
