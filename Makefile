@@ -9,7 +9,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export CYTOSTORM_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help setup fit test test-slow lint docs timing trials benchmark kills certificates lock clean
+.PHONY: help setup fit test test-slow test-slurm test-ray lint docs timing trials benchmark kills certificates lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,10 +36,19 @@ timing: $(READY)  ## when to treat: fit a patient whose IL-6 rises, compare trea
 	$(BIN)/cytostorm compare fit=runs/timing/fit start_h=0:72:12 $(ARGS)
 
 test: lint  ## lint, types and the fast tests
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not slurm and not ray" -n 2 --dist loadfile $(ARGS)
 
 test-slow: $(READY)  ## the slow tests: statistical checks of whole fits
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile $(ARGS)
+
+test-slurm: $(READY)  ## sweeps on a SLURM cluster of one node, from Debian's packages (as root)
+	scripts/slurm_local.sh up
+	$(BIN)/python -m pytest -m slurm $(ARGS); code=$$?; scripts/slurm_local.sh down; exit $$code
+
+test-ray: $(READY)  ## sweeps on a Ray cluster of this machine, in an environment of its own
+	$(UV) venv --quiet --allow-existing --system-site-packages --python $(BIN)/python .cache/ray
+	$(UV) pip install --quiet --python .cache/ray/bin/python 'ray>=2.50,<3'
+	PYTHONPATH=$$(echo .cache/ray/lib/python3.*/site-packages) $(BIN)/python -m pytest -m ray $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -106,8 +106,13 @@ def _starts(starts: Starts, names: list[str]) -> xr.Dataset:
 
 
 def save(tree: xr.DataTree, path: Path) -> None:
-    """Write the tree as netCDF."""
-    tree.to_netcdf(path, engine="h5netcdf")
+    """Write the tree as netCDF: a file of this name is whole, whatever happens while it is written."""
+    hidden = path.with_name(f".{path.name}")
+    try:
+        tree.to_netcdf(hidden, engine="h5netcdf")
+        hidden.replace(path)
+    finally:
+        hidden.unlink(missing_ok=True)
 
 
 def load(path: str | Path) -> xr.DataTree:

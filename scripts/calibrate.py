@@ -18,7 +18,7 @@ from cytostorm.inference.summary import records
 from . import device
 from .compilation import listening
 from .compose import BadConfig, blame, build
-from .fit import until_terminated
+from .interruption import until_stopped
 from .problem import prepare
 from .run import begin, console, end, progress, sheet
 
@@ -44,7 +44,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
             own = replicates.given(density, problem, drawn.data[number], cfg.posterior)
             return fits.fitted(own, drawn.truth[number], samplers, keys[number], cfg.num_ranks)
 
-        with until_terminated(blocks):
+        with until_stopped(blocks):
             found = fits.every_fit(fit, cfg.num_replicates, problem.sites.size, blocks, report, cfg.threads)
     wide = None if truth is None else truth.std(axis=0)
     if not any(one.there for one in found):

@@ -1,5 +1,7 @@
 """From a configuration to objects: every key, option and type is checked, and the config is the constructor call."""
 
+import copy
+import functools
 import hashlib
 import importlib
 import inspect
@@ -12,6 +14,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
@@ -19,12 +22,22 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 import cytostorm.models as models
 from cytostorm.models import quantities
 
+from .faults import BadConfig as BadConfig
+
 RUN = ("cytostorm.scripts.own.", "cytostorm.inference.decisions.outcomes.Custom")  # targets that run a file of the user's
+# What a configuration can build: classes of these modules, and the functions that read.
+OPEN = (
+    "cytostorm.models",
+    "cytostorm.inference",
+    "cytostorm.inference.decisions.outcomes",
+    "cytostorm.inference.decisions.utility",
+    "cytostorm.scripts.own",
+    "cytostorm.scripts.sweeps.launchers",
+    "cytostorm.scripts.sweeps.clusters",
+)
+READERS = ("bundled", "merged", "read", "read_cohort", "read_records", "published", "published_cohort")
+READERS += ("model", "priors", "noise")  # of a file of the user's
 DECLARED = ("Minimal", "Network", "Endotoxin", "Transit", "Expansion")
-
-
-class BadConfig(ValueError):
-    """The configuration or the input is at fault; the message names the value and the remedy."""
 
 
 @contextmanager
@@ -56,6 +69,17 @@ def fingerprint(path: str) -> str:
 register()
 
 
+@functools.lru_cache(maxsize=64)
+def _kept(job: str, overrides: tuple[str, ...]) -> DictConfig:
+    """The configuration of a job, which takes long to compose; it may not be changed."""
+    return composed(job, overrides)
+
+
+def quoted(text: object) -> str:
+    """Text as a value of an override, whatever signs are in it."""
+    return "'" + str(text).replace("\\'", "\\\\'").replace("'", "\\'") + "'"
+
+
 def composed(job: str, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a job. Raises Hydra's errors."""
     GlobalHydra.instance().clear()
@@ -63,14 +87,25 @@ def composed(job: str, overrides: Sequence[str]) -> DictConfig:
         return compose(config_name=job, overrides=list(overrides))
 
 
-def check(job: str, argv: Sequence[str]) -> None:
-    """Refuse unknown keys, unknown options and values of another type than the default's.
+def options(group: str) -> list[str]:
+    """The options of a group of the configuration."""
+    if group not in _groups():
+        raise BadConfig(f"`{group}` is no group of the configuration; groups: {', '.join(sorted(_groups()))}")
+    from importlib.resources import files
 
-    Raises `BadConfig`; the message lists what exists.
+    found = (entry.name for entry in files("cytostorm.configs").joinpath(group).iterdir())
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+
+
+def check(job: str, argv: Sequence[str]) -> DictConfig | None:
+    """Refuse unknown keys, unknown options and values of another type than the default's; returns the configuration.
+
+    Of what asks Hydra itself something, as by --help, nothing is checked and nothing returned. Raises `BadConfig`; the
+    message lists what exists.
     """
     overrides = [arg for arg in argv if not arg.startswith("-")]
     if len(overrides) < len(argv):
-        return  # a flag of Hydra's own, such as --help or --multirun: Hydra explains itself
+        return None  # a flag of Hydra's own, such as --help or --multirun: Hydra explains itself
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException as error:
@@ -78,21 +113,20 @@ def check(job: str, argv: Sequence[str]) -> None:
     groups = _groups()
     choices = [str(o.input_line) for o in parsed if o.key_or_group and o.key_or_group.lstrip("/") in groups]
     try:
-        reference = composed(job, choices)
+        reference = _kept(job, tuple(choices))
     except (HydraException, OmegaConfBaseException) as error:
         raise BadConfig(_plain(error)) from error
-    for override in parsed:
-        if (
-            override.input_line not in choices
-            and not override.is_add()
-            and not override.is_force_add()
-            and not override.is_delete()
-        ):
-            _exists(override.key_or_group, reference)
+    changes = [o for o in parsed if o.type is OverrideType.CHANGE and o.input_line not in choices]
+    for override in changes:
+        _exists(override.key_or_group, reference)
+    changes = [o for o in changes if not o.is_hydra_override() and o.package is None and not o.is_sweep_override()]
     try:
-        cfg = composed(job, overrides)
+        cfg = copy.deepcopy(_kept(job, tuple(str(o.input_line) for o in parsed if o not in changes)))
+        for override in changes:
+            OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True)
         _same_types(cfg, reference)
         OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        return cfg
     except MissingMandatoryValue as error:
         key = error.full_key or "a value"
         raise BadConfig(f"`{key}` has no value; give `{key}=...`") from error
@@ -103,7 +137,7 @@ def check(job: str, argv: Sequence[str]) -> None:
 def build(node: Any) -> Any:
     """The object that a configuration node describes.
 
-    `_target_` names what to call and must lie inside `cytostorm`; the other keys are its arguments. Raises
+    `_target_` names what to call, a public class or a reader of `cytostorm`; the other keys are its arguments. Raises
     `BadConfig` for any other target, and for what the constructor refuses.
     """
     if isinstance(node, DictConfig | ListConfig):
@@ -149,10 +183,16 @@ def _target(path: str) -> Any:
     module, _, name = path.rpartition(".")
     if not path.startswith("cytostorm.") or name.startswith("_"):
         raise BadConfig(f"`_target_` is {path!r}; only targets inside `cytostorm.` can be built")
+    if module not in OPEN:
+        raise BadConfig(f"`_target_` is {path!r}; what a configuration can build is in: {', '.join(OPEN)}")
     try:
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise BadConfig(f"`_target_` is {path!r}, which does not exist") from error
+    ours = str(getattr(found, "__module__", "")).startswith("cytostorm.")
+    if not ours or not (isinstance(found, type) or name in READERS):
+        raise BadConfig(f"`_target_` is {path!r}, which is neither a class of ours nor one of: {', '.join(READERS)}")
+    return found
 
 
 def _groups() -> set[str]:

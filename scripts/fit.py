@@ -2,11 +2,8 @@
 
 import importlib
 import json
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from cytostorm.inference.verdict import PARETO_K
 
 from . import device
 from .compilation import Compilation, listening
+from .interruption import until_stopped
 from .problem import arms_of, lanes, prepare
 from .run import begin, console, end, progress, sha256, sheet
 
@@ -49,7 +47,7 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
     key_sample, key_predict = branches(root(cfg.seed), 2)
     blocks = ci.Blocks(folder / "blocks")
     _meanwhile("arviz_stats", *(["cytostorm.inference.report"] if cfg.report else []))
-    with progress("sampling") as report, until_terminated(blocks):
+    with progress("sampling") as report, until_stopped(blocks):
         draws = sampler.sample(problem, key_sample, report, blocks)
     seconds = dict(draws.seconds)
     tree = ci.assemble(problem, draws, key_predict)
@@ -107,23 +105,6 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
 def _meanwhile(*modules: str) -> None:
     """Import in another thread what comes after sampling: while programs compile, Python has nothing to do."""
     threading.Thread(target=lambda: [importlib.import_module(name) for name in modules]).start()
-
-
-@contextmanager
-def until_terminated(blocks: ci.Blocks) -> Iterator[None]:
-    """While this lasts, SIGTERM ends sampling after the blocks under way."""
-
-    def stop(*_) -> None:
-        blocks.stop = True
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def of_subjects(

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 import cytostorm.inference as ci
 from cytostorm.inference.analyte import canonical
@@ -72,7 +73,7 @@ def finished(folder: Path, own: str | None = None) -> tuple[DictConfig, xr.DataT
             raise BadConfig(f"{folder} has no {name}: it holds no finished fit; give `fit` the folder of another")
     try:
         config, tree = OmegaConf.load(folder / "config.yaml"), ci.load(folder / "posterior.nc")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, YAMLError) as error:
         raise BadConfig(f"{folder} cannot be read: {error}; fit again") from error
     assert isinstance(config, DictConfig)
     named(config, own, folder)

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from cytostorm.inference import Verdict
 
+from . import whole
 from .compose import BadConfig
 
 PACKAGES = ("cytostorm", "jax", "jaxlib", "diffrax", "equinox", "numpyro", "arviz", "numpy", "scipy", "xarray", "hydra-core")
@@ -83,7 +84,7 @@ def begin(cfg: DictConfig, folder: Path) -> str:
             f"{folder} holds an unfinished run of another configuration (see its config.yaml); run that one again to"
             " finish it, give another `hydra.run.dir`, or remove it"
         )
-    config.write_text(text)
+    whole.write(config, text)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -106,15 +107,20 @@ def end(folder: Path, job: str, seconds: Mapping[str, float], **facts) -> Manife
         job=job,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         python=sys.version.split()[0],
-        commit=_commit(),
+        commit=commit_of(),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         **facts,
     )
-    (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n")
-    if lock := _locks.pop(folder, None):
-        (folder / ".lock").unlink(missing_ok=True)
-        lock.close()
+    whole.write(folder / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+    (folder / ".lock").unlink(missing_ok=True)
+    release(folder)
     return manifest
+
+
+def release(folder: Path) -> None:
+    """Let other processes have the folder, finished or not."""
+    if lock := _locks.pop(folder, None):
+        lock.close()
 
 
 def sha256(path: Path) -> str:
@@ -122,9 +128,12 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+listeners: list[Callable[[int, int], None]] = []  # who hears of progress beside the terminal
+
+
 @contextmanager
 def progress(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, nothing elsewhere; yields `report(done, total)`."""
+    """A progress bar on a terminal, nothing elsewhere; yields `report(done, total)`, which `listeners` hear too."""
     columns = (
         TextColumn(text),
         BarColumn(),
@@ -134,10 +143,16 @@ def progress(text: str) -> Iterator[Callable[[int, int], None]]:
     )
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def report(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            for listener in listeners:
+                listener(done, total)
+
+        yield report
 
 
-def _commit() -> str | None:
+def commit_of() -> str | None:
     """The commit of the checkout that the package runs from, with a mark where it was changed since."""
     here = Path(__file__).resolve().parent
 

@@ -21,7 +21,7 @@ CONFIGS = ROOT / "configs"
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "__pycache__")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
 REQUIRED = {"model", "trigger", "treatment", "data", "prior", "noise", "variability", "solver", "sampler", "device"}
-REQUIRED |= {"experiment", "debug", "outcome", "utility"}
+REQUIRED |= {"experiment", "debug", "outcome", "utility", "launcher"}
 NOTHING = {("variability", "none")}  # options that stand for the absence of an object
 
 
@@ -31,8 +31,12 @@ def test_every_group_exists():
 
 WHOLE = [option for option in OPTIONS if option[0] in ("experiment", "debug")]
 DECIDING = [option for option in OPTIONS if option[0] in ("outcome", "utility")]
-PAIRS = [("fit", option) for option in OPTIONS if option not in DECIDING]
-PAIRS += list(product(sorted(set(JOBS) - {"fit", "phenomena", "predict", "compare", "forecast", "diff"}), WHOLE))
+LAUNCHERS = [option for option in OPTIONS if option[0] == "launcher"]
+PAIRS = [("fit", option) for option in OPTIONS if option not in DECIDING + LAUNCHERS]
+PAIRS += [("sweep", option) for option in LAUNCHERS]
+PAIRS += list(
+    product(sorted(set(JOBS) - {"fit", "phenomena", "predict", "compare", "forecast", "diff", "reproduce"}), WHOLE)
+)
 PAIRS += [("predict", option) for option in OPTIONS if option[0] in ("trigger", "treatment", "data", "device")]
 PAIRS += [("compare", option) for option in OPTIONS if option[0] in ("trigger", "treatment", "prior", "model", "solver")]
 PAIRS += [("compare", option) for option in DECIDING]
@@ -57,6 +61,7 @@ def test_every_config_composes(job, option, tmp_path):
 PUBLISHED = {"published", "published_cohort", "endotoxemia_cohort", "endotoxemia_population"}  # needs the files
 PUBLISHED |= {"cart_crs", "cart_crs_treated"}
 BUILT = [o for o in OPTIONS if o[0] not in ("device", "experiment", "debug", "outcome", "utility") and o not in NOTHING]
+JOB_OF = dict.fromkeys(LAUNCHERS, "sweep")  # whose configuration has an option, where it is not that of a fit
 
 
 @pytest.mark.parametrize("option", BUILT, ids="=".join)
@@ -65,7 +70,7 @@ def test_every_option_builds_what_it_names(option, tmp_path, request):
         request.getfixturevalue("shared")
     (tmp_path / "a.csv").write_text(TABLES.get(option[-1], ""))
     asked = ["=".join(option), *NEEDED.get(option, [])]
-    cfg = composed("fit", asked + ([f"data.path={tmp_path / 'a.csv'}"] if option[-1] in TABLES else []))
+    cfg = composed(JOB_OF.get(option, "fit"), asked + ([f"data.path={tmp_path / 'a.csv'}"] if option[-1] in TABLES else []))
     assert type(build(cfg[option[0]])).__module__.startswith(("cytostorm.", "own_"))
 
 
