@@ -24,7 +24,10 @@ JOBS = {
 }
 
 # What has verbs instead of a configuration, and makes no run folder: a module with a function `main(argv) -> int`.
-COMMANDS = {"data": "published data sets and your own tables: list, show, fetch, check"}
+COMMANDS = {
+    "data": "published data sets and your own tables: list, show, fetch, check",
+    "doctor": "what works on this machine, and whether a fit of a configuration can: a tick or a cross each",
+}
 
 USAGE = """\
 usage: cytostorm <job> [overrides]
@@ -32,14 +35,21 @@ usage: cytostorm <job> [overrides]
 jobs:
 {jobs}
 
-overrides are Hydra's:
+no runs:
+{commands}
+
+overrides are Hydra's, `key=value`:
   cytostorm fit                                        the data that ships
   cytostorm fit data=csv data.path=readings.csv        your own table
   cytostorm fit experiment=synthetic_storm             a synthetic patient with known truth
   cytostorm fit model.k_r=0.2 sampler.num_draws=2000   any value of the configuration
-  cytostorm fit --help                                 groups, options and values of a job
+  cytostorm fit --help                                 groups, options and keys of a job
+  cytostorm doctor data=csv data.path=readings.csv     can this be fitted, and how long will it take?
 
-Each job writes one folder, runs/<job>/<time>, or hydra.run.dir=FOLDER; `data` writes none.
+  cytostorm --version
+  cytostorm --completion bash                          a script for the shell (or zsh): jobs, options and keys by Tab
+
+Each job writes one folder, runs/<job>/<time>, or hydra.run.dir=FOLDER; `data` and `doctor` write none.
 exit codes: 0 done, 2 bad input or configuration, 1 anything else"""
 
 
@@ -52,16 +62,24 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: list[str]) -> int:
     """Run one job and return its exit code."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE.format(jobs="\n".join(f"  {job:<10} {text}" for job, text in (JOBS | COMMANDS).items())))
+        jobs, commands = ("\n".join(f"  {job:<10} {text}" for job, text in each.items()) for each in (JOBS, COMMANDS))
+        print(USAGE.format(jobs=jobs, commands=commands))
         return 0
     if argv[0] == "--version":
         print(importlib.metadata.version("cytostorm"))
         return 0
+    if argv[0] == "--completion":
+        return _complete(argv[1:])
     job, overrides = argv[0], argv[1:]
     if job in COMMANDS:
         return _commanded(job, overrides)
     if job not in JOBS:
         return _refuse(f"no job `{job}`; jobs: {', '.join(JOBS | COMMANDS)}")
+    if {"-h", "--help"} & set(overrides):
+        from .manual import manual
+
+        print(manual(job))
+        return 0
     from .compose import BadConfig, check
 
     try:
@@ -69,6 +87,18 @@ def run(argv: list[str]) -> int:
     except BadConfig as error:
         return _refuse(str(error))
     return _hydra(job, overrides)
+
+
+def _complete(shells: list[str]) -> int:
+    """Print the completion script of a shell."""
+    from .completion import SHELLS, script
+
+    if len(shells) != 1 or shells[0] not in SHELLS:
+        return _refuse(f"--completion takes one shell: {' or '.join(SHELLS)}; came: {' '.join(shells) or 'none'}")
+    from .data import VERBS
+
+    print(script(shells[0], {job: job for job in JOBS} | {"doctor": "fit"}, {"data": " ".join(VERBS)}))
+    return 0
 
 
 def _commanded(command: str, argv: list[str]) -> int:

@@ -22,7 +22,7 @@ from . import device
 from .choices import NEXT, choices_of, outcomes_of, patients
 from .compilation import Compilation, listening
 from .compose import blame
-from .run import begin, console, end, progress, sha256, sheet
+from .run import begin, console, end, origin, progress, sha256, sheet
 
 DAYS = 14  # after the last decision, where nothing says when the story ends
 
@@ -64,9 +64,10 @@ def _compare(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
             tables |= searched(cfg, comparison, table, people, outcomes, utility, until)
         show(table, tables["outcomes"], list(utility.weights))
         lines = told(comparison, tables)
-        from cytostorm.inference.decisions.decision_report import write
+        from cytostorm.inference.report.decision_report import write
 
-        write(folder, comparison, utility, tables, read, lines)
+        source = origin(folder, "compare", hardware, cfg.seed, config_hash)
+        write(folder, comparison, utility, tables, read, lines, *source)
     for name, found in tables.items():
         found.to_csv(folder / f"{name}.csv", index=False)
     for line in lines:
