@@ -14,22 +14,22 @@ FLAGS = ("--help", "--version", "--completion")
 SCRIPT = """\
 {head}# cytostorm: completion of jobs, groups, options and keys; made by `cytostorm --completion {shell}`.
 _cytostorm() {{
-  local line=${{COMP_LINE:0:COMP_POINT}}
-  local current=${{line##* }} job=${{COMP_WORDS[1]}} words=""
+  local line=${{COMP_LINE:0:$COMP_POINT}}
+  local current=${{line##* }} job=${{COMP_WORDS[1]}} offered=""
   COMPREPLY=()
   if [[ $COMP_CWORD -le 1 ]]; then
-    words="{jobs} {flags}"
+    offered="{jobs} {flags}"
   else
     case $current in
       {paths})
-        words=$(compgen -P "${{current%%=*}}=" -f -- "${{current#*=}}") ;;
+        offered=$(compgen -P "${{current%%=*}}=" -f -- "${{current#*=}}") ;;
 {options}
       *) case $job in
 {keys}
       esac ;;
     esac
   fi
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  COMPREPLY=($(compgen -W "$offered" -- "$current"))
   # Where `=` parts words, what stands before it is there already.
   if [[ $current == *=* && $COMP_WORDBREAKS == *=* ]]; then
     COMPREPLY=("${{COMPREPLY[@]#"${{current%%=*}}="}}")
@@ -44,9 +44,9 @@ ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
 def script(shell: str, jobs: Mapping[str, str], verbs: Mapping[str, str]) -> str:
     """The script for a shell: `jobs` take overrides of the configuration that they name, `verbs` the words of a command."""
     groups = options()
-    lines = [f'      {name}=*) words="{" ".join(f"{name}={x}" for x in many)}" ;;' for name, many in groups.items()]
-    each = [f'        {job}) words="{" ".join(keys(config))}" ;;' for job, config in jobs.items()]
-    each += [f'        {command}) words="{words}" ;;' for command, words in verbs.items()]
+    lines = [f'      {name}=*) offered="{" ".join(f"{name}={x}" for x in many)}" ;;' for name, many in groups.items()]
+    each = [f'        {job}) offered="{" ".join(keys(config))}" ;;' for job, config in jobs.items()]
+    each += [f'        {command}) offered="{words}" ;;' for command, words in verbs.items()]
     return SCRIPT.format(
         shell=shell,
         head=ZSH if shell == "zsh" else "",

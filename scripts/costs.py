@@ -7,7 +7,7 @@ import cytostorm.inference as ci
 BYTES = 8
 COPIES = 3  # of what is kept: in blocks, in the tree, and while it is written
 CURVES = 2 * 1000 * 200  # of the posterior and of the prior: draws times points
-STEPS = (7, 63)  # leapfrogs of an iteration of NUTS: three and six doublings
+STEPS = (15, 127)  # leapfrogs of an iteration of NUTS: four and seven doublings
 LEAPFROGS = (5, 40)  # of an iteration of ChEES
 TEMPERATURES = (8, 40)
 CLIMB = (30, 150)  # looks at the gradient of one climb

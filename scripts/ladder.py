@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from omegaconf import DictConfig
 
@@ -83,7 +84,7 @@ def looked(density: ci.Density, positions: np.ndarray) -> tuple[Point, float, fl
 
     As chains do, positions follow each other inside one program. Where a block takes long the rest are left out.
     """
-    look = density.jit(lambda at, rows: jax.lax.map(lambda row: at.point(row, np.array(-1)), rows))
+    look = density.jit(lambda at, rows: jax.lax.map(lambda row: at.point(row, jnp.asarray(-1)), rows))
     clock = time.perf_counter()
     jax.block_until_ready(look(positions[:BLOCK]))
     first, found, seconds = time.perf_counter() - clock, [], []

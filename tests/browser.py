@@ -7,6 +7,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +19,14 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-extensions", "--mute-audio"),
     "--remote-debugging-pipe",
 )
+# The browser listens at descriptor 3 and answers at 4.
+LAUNCH = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(x), fcntl.F_DUPFD, 10) for x in sys.argv[1:3]]
+for pipe, place in zip(pipes, (3, 4)):
+    os.dup2(pipe, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def found():
@@ -32,13 +41,20 @@ class Browser:
         self._home = tempfile.TemporaryDirectory(prefix="chromium-")
         heard, self._out = os.pipe()
         self._in, said = os.pipe()
-        command = ["sh", "-c", f'exec "$0" "$@" 3<&{heard} 4>&{said}', path, *FLAGS, f"--user-data-dir={self._home.name}"]
+        command = [sys.executable, "-SEc", LAUNCH, str(heard), str(said), path, *FLAGS, f"--user-data-dir={self._home.name}"]
         silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(command, pass_fds=(heard, said), **silent)
         os.close(heard)
         os.close(said)
         self._numbers, self._rest, self._session = itertools.count(1), b"", None
         self.errors, self.requests = [], []
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self):
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):

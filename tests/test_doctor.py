@@ -1,9 +1,10 @@
 """The doctor: what works on a machine, and the ladder of checks before a fit; help and completion of the command line."""
 
-import dataclasses
 import importlib.metadata
+import json
 import subprocess
 
+import equinox as eqx
 import numpy as np
 import pytest
 
@@ -77,14 +78,22 @@ def test_a_cache_that_holds_nothing_must_be_mended(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("bare", "with_it", "flags", "holds"),
-    [(1e-5, 1e-6, "", True), (1e-5, 0.9e-5, "", None), (1e-5, None, "", None), (1e-5, 1e-6, health.FLAG, True)],
+    ("bare", "with_it", "flags", "holds", "word"),
+    [
+        (1e-5, 1e-6, "", True, "export XLA_FLAGS"),
+        (1e-6, 1e-6, "", True, "leave it out"),
+        (1e-5, None, "", None, "does not start"),
+        (1e-5, 1e-6, health.FLAG, True, "it is set"),
+        (1e-6, 1e-5, health.FLAG, None, "it is set"),
+    ],
 )
-def test_the_option_for_loops_is_worth_a_word_where_it_gains(bare, with_it, flags, holds, monkeypatch):
+def test_the_option_for_loops_is_worth_a_word_where_it_matters(bare, with_it, flags, holds, word, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", flags)
     times = iter([bare, with_it])
     monkeypatch.setattr(health, "_timed", lambda flags: next(times))
-    assert health.loops().holds is holds
+    found = health.loops()
+    assert found.holds is holds
+    assert word in found.told
 
 
 @pytest.mark.slow
@@ -94,7 +103,7 @@ def test_the_option_for_loops_is_measured():
 
 
 def test_a_fit_that_can_begin_climbs_the_whole_ladder(fast, capsys):
-    assert run(["doctor", "solver.rtol=1e-5"]) == 0
+    assert run(["doctor", "data=endotoxemia_bolus"]) == 0
     told = capsys.readouterr().out
     rungs = ("readings", "problem", "prior draws", "density and gradient", "gradient", "time and memory")
     assert [line.split("  ")[0][2:] for line in told.splitlines() if line[:1] == "✓"][-6:] == list(rungs)
@@ -144,7 +153,7 @@ def test_a_density_that_is_not_finite_is_told_with_the_draw(looked):
     assert ladder.finite(density, positions, points).holds
     slopes = points.slope_likelihood.copy()
     slopes[3, 0] = np.nan
-    found = ladder.finite(density, positions, dataclasses.replace(points, slope_likelihood=slopes))
+    found = ladder.finite(density, positions, eqx.tree_at(lambda p: p.slope_likelihood, points, slopes))
     assert found.holds is False
     assert f"gamma={np.exp(positions[3, 0]):.4g}" in found.told
 
@@ -153,7 +162,7 @@ def test_shares_of_draws_that_fail_are_a_word_or_a_cross(looked):
     problem, _, _, points = looked
     for number, holds in ((0, True), (4, None), (12, False)):
         solved = np.arange(16)[:, None] >= number
-        assert ladder.solvable(problem, dataclasses.replace(points, solved=solved)).holds is holds
+        assert ladder.solvable(problem, eqx.tree_at(lambda p: p.solved, points, solved)).holds is holds
 
 
 def test_a_wrong_gradient_along_a_direction_is_seen(looked):
@@ -161,7 +170,8 @@ def test_a_wrong_gradient_along_a_direction_is_seen(looked):
     right, number = ladder.along(problem, positions, points)
     assert number == 4
     assert right < ladder.SLOPE
-    wrong, _ = ladder.along(problem, positions, dataclasses.replace(points, slope_likelihood=1.1 * points.slope_likelihood))
+    off = eqx.tree_at(lambda p: p.slope_likelihood, points, 1.1 * points.slope_likelihood)
+    wrong, _ = ladder.along(problem, positions, off)
     assert wrong > ladder.SLOPE
 
 
@@ -188,13 +198,12 @@ def test_more_draws_cost_more_and_cores_less(sampler):
 
 def test_the_default_fit_asks_for_what_was_expected(quick_run):
     """The solves of a short fit lie between the least and the most that were foretold."""
-    import json
-
     manifest = json.loads((quick_run / "manifest.json").read_text())
     expected = cost(NUTS(num_warmup=100, num_draws=100, num_chains=2), 10, 8, 1)
     assert expected.rounds[0] < manifest["num_solves"] < expected.rounds[1]
 
 
+@pytest.mark.slow
 def test_a_certificate_for_a_population_is_refused_in_words(shared, refused):
     refused("certify is for the readings of one subject", "certify", "experiment=endotoxemia_population")
 

@@ -54,8 +54,8 @@ def write(
         Section("draws", "Draws", tables=[_draws(tables["draws"])]),
         *provenance(facts, config),
     ]
-    compared = int(comparison.whole.sum())
-    checked = f"{compared} draws of {len(comparison.patients)} patients, {len(comparison.options)} options each"
+    who = f"{len(comparison.patients)} patient{'s' if len(comparison.patients) > 1 else ''}"
+    checked = f"{int(comparison.whole.sum())} draws of {who}, {len(comparison.options)} options each"
     render(folder / "report.html", "When to treat", Head(lines[0], facts=checked), sections)
 
 

@@ -12,8 +12,9 @@ function sortable(table) {
       const down = head.getAttribute("aria-sort") === "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const rows = [...body.rows].sort((a, b) => order(a.cells[column], b.cells[column]) * (down ? -1 : 1));
-      body.append(...rows);
+      const sorted = [...body.rows].sort((a, b) => order(a.cells[column], b.cells[column]) * (down ? -1 : 1));
+      const blank = (row) => !row.cells[column].textContent.trim();
+      body.append(...sorted.filter((row) => !blank(row)), ...sorted.filter(blank)); // blanks come last either way
     });
   });
   if (body.rows.length > MANY) table.parentElement.before(filtered(table.caption.textContent, [...body.rows]));

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import importlib.resources
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,9 +125,10 @@ def _order(x: Any) -> float | None:
 def short(x: Any) -> Any:
     """Numbers in few digits, as lists; what is not finite is null."""
     values = np.asarray(x, float)
-    if values.ndim == 0:
-        return float(f"{values:.{DIGITS}g}") if np.isfinite(values) else None
-    return [short(row) for row in values]
+    if values.ndim > 1:
+        return [short(row) for row in values]
+    found = [float(f"{x:.{DIGITS}g}") if math.isfinite(x) else None for x in values.ravel().tolist()]
+    return found if values.ndim else found[0]
 
 
 def render(path: Path, title: str, verdict: Head, sections: Sequence[Section]) -> None:

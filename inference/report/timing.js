@@ -22,7 +22,8 @@ function timing(spec, place) {
     if (groups.length > 1) controls.append(choose("patient", groups, state.group, set("group")));
     const arms = spec.arms.map((_, k) => [k, name(k)]);
     controls.append(choose("arm", arms, state.arm, set("arm")));
-    if (curves.length > 1) controls.append(choose("curve", curves.map((c) => [c, spec.curves[c].label]), state.curve, set("curve")));
+    const kept = curves.map((c) => [c, spec.curves[c].label]);
+    if (curves.length > 1) controls.append(choose("curve", kept, state.curve, set("curve")));
     controls.append(choose("against the start", Object.entries(measures), state.measure, set("measure")));
     const slider = slide("start of treatment", spec.starts.length - 1, spec.starts.indexOf(state.start), since, (i) => {
       state.start = spec.starts[i];
@@ -41,14 +42,15 @@ function timing(spec, place) {
     }
     const one = free.fan[state.curve];
     const other = treated && treated.fan && treated.fan[state.curve];
-    const all = spec.groups[state.group].rows.flatMap((r) => (r.fan && (r.arm === state.arm || r.arm < 0) ? [r.fan[state.curve]] : []));
+    const all = group.rows.filter((r) => r.fan && (r.arm === state.arm || r.arm < 0)).map((r) => r.fan[state.curve]);
     const log = about.log;
     let [low, high] = extent(all.flatMap((f) => [f.q5, f.q95]), log);
     if (log) [low, high] = [Math.max(low / 1.5, high * 1e-5), high * 1.5];
     const words = `${about.label} untreated, and under ${name(state.arm)} from ${plain(state.start)} h on`;
     const time = group.time;
     const up = { low, high, log, label: withUnit(about.label, about.unit) };
-    const c = chart(width, 340, { low: time[0], high: time[time.length - 1], label: "time [h]" }, up, words);
+    const across = { low: time[0], high: time[time.length - 1], label: "time [h]" };
+    const c = chart(width, 340, across, up, words);
     band(c, time, one.q5, one.q95, "outer");
     line(c, time, one.median, "free");
     const known = [["band", "outer", "untreated, 90 %"], ["line", "free", "untreated, median"]];
@@ -78,7 +80,8 @@ function timing(spec, place) {
     const [first, last] = extent([spec.starts], false);
     const apart = (last - first) * 0.03;
     const across = { low: first - apart, high: last + apart, label: `start since ${spec.clock} [h]` };
-    const up = { low: low - room, high: high + room, label: withUnit(measures[state.measure], spec.outcomes[state.measure]) };
+    const label = withUnit(measures[state.measure], spec.outcomes[state.measure]);
+    const up = { low: low - room, high: high + room, label };
     const c = chart(width, 340, across, up, `${measures[state.measure]} of every arm by the start of treatment`);
     level(c, free[0], "free", state.measure === "gained" ? "" : "untreated");
     const known = spec.outcomes[state.measure] === undefined ? [] : [["line", "free", "untreated"]];
@@ -115,8 +118,9 @@ function timing(spec, place) {
     table.replaceChildren(tabulate(title, [...heads, ...units], rows));
     const r = row(state.arm, state.start);
     told.textContent = r
-      ? `${name(state.arm)} from ${plain(state.start)} h on: utility gained ${plain(r.gained)} (90 % ${interval(r.q5, r.q95)}),` +
-        ` better than none in ${percent(r.better)} of the draws, expected regret ${plain(r.regret)}`
+      ? `${name(state.arm)} from ${plain(state.start)} h on: utility gained ${plain(r.gained)}` +
+        ` (90 % ${interval(r.q5, r.q95)}), better than none in ${percent(r.better)} of the draws,` +
+        ` expected regret ${plain(r.regret)}`
       : `${name(state.arm)} was not tried at ${plain(state.start)} h`;
     again.forEach((draw) => draw());
   }

@@ -1,4 +1,4 @@
-// Curves of a subject over time with their bands, its readings, doses and thresholds; a slider or the pointer reads them off.
+// Curves of a subject over time with their bands, readings, doses and thresholds; a slider or the pointer reads them off.
 
 function trajectories(spec, place) {
   const hours = spec.hours;

@@ -24,7 +24,9 @@ function warning(spec, place) {
 
   function span() {
     const all = own().forecasts;
-    return extent([own().time, ...all.map((f) => f.ahead)], false);
+    const [start, end] = extent([own().time, ...all.map((f) => f.ahead)], false);
+    const room = 0.012 * (end - start); // for what stands at the ends
+    return [start - room, end + room];
   }
 
   function course(width) {
@@ -32,7 +34,8 @@ function warning(spec, place) {
     const [low, high] = extent([f.q5.concat(patient.value), f.q95.concat([spec.threshold])], true);
     const [start, end] = span();
     const words = `${spec.label} of ${state.patient}: readings until ${plain(f.time)} h and what was foreseen after them`;
-    const up = { low: Math.max(low / 1.5, high * 1e-5), high: high * 2, log: true, label: withUnit(spec.label, spec.unit) };
+    const label = withUnit(spec.label, spec.unit);
+    const up = { low: Math.max(low / 1.5, high * 1e-5), high: high * 2, log: true, label };
     const c = chart(width, 340, { low: start, high: end, label: "time [h]" }, up, words);
     band(c, f.ahead, f.q5, f.q95, "wide");
     band(c, f.ahead, f.q25, f.q75, "half");
@@ -41,7 +44,8 @@ function warning(spec, place) {
     upright(c, f.time, "now");
     patient.time.forEach((t, i) => {
       const known = t <= f.time && f.num > 0;
-      marker(c, t, patient.value[i], 0, known ? "known" : "reading", `${plain(t)} h: ${plain(patient.value[i])} ${spec.unit}`);
+      const title = `${plain(t)} h: ${plain(patient.value[i])} ${spec.unit}`;
+      marker(c, t, patient.value[i], 0, known ? "known" : "reading", title);
     });
     const known = [["band", "wide", "90 %"], ["band", "half", "50 %"], ["line", "median", "median"]];
     known.push(["point", "marker known", "known reading"], ["point", "marker reading", "later reading"]);
@@ -52,19 +56,24 @@ function warning(spec, place) {
     const many = own().forecasts;
     const [start, end] = span();
     const words = `The chance of a storm of ${state.patient} after every reading`;
-    const up = { low: 0, high: 1, label: `P(above ${plain(spec.threshold)})` };
+    const up = { low: -0.03, high: 1.03, label: `P(above ${plain(spec.threshold)})` };
     const c = chart(width, 260, { low: start, high: end, label: "time [h]" }, up, words);
     level(c, spec.alarm, "free", "alarm");
     upright(c, many[state.k].time, "now");
     spec.horizons.forEach((_, h) => {
       line(c, many.map((f) => f.time), many.map((f) => f.exceeds[h]), `arm-${h % 7}`);
-      many.forEach((f) => marker(c, f.time, f.exceeds[h], h, `arm-${h % 7}`, `${plain(f.time)} h: ${percent(f.exceeds[h])}`));
+      for (const f of many) {
+        marker(c, f.time, f.exceeds[h], h, `arm-${h % 7}`, `${plain(f.time)} h: ${percent(f.exceeds[h])}`);
+      }
     });
-    below.replaceChildren(c.root, legend(spec.horizons.map((hours, h) => ["line", `arm-${h % 7}`, `within ${plain(hours)} h`])));
+    const known = spec.horizons.map((hours, h) => ["line", `arm-${h % 7}`, `within ${plain(hours)} h`]);
+    below.replaceChildren(c.root, legend(known));
   }
 
-  const speed = (f) =>
-    f.growth[1] > 0 ? `doubles in ${plain(Math.LN2 / f.growth[1])} h` : `halves in ${plain(Math.LN2 / -f.growth[1] || Infinity)} h`;
+  const speed = (f) => {
+    const hours = plain(Math.LN2 / Math.abs(f.growth[1]));
+    return f.growth[1] > 0 ? `doubles in ${hours} h` : `halves in ${hours} h`;
+  };
 
   function tell() {
     const f = own().forecasts[state.k];

@@ -37,20 +37,24 @@ def write(
     `chances` are the forecasts of every patient, `pictures` figures as PNG by what they show.
     """
     analyte, threshold, level = watched
+    view = warning(forecasts, readings, watched)
+    told = lines if len(forecasts) > 1 else ()  # of one the view tells
     sections = [
-        Section("forecasts", "Forecasts", ABOUT, lines=lines, views={"warning": warning(forecasts, readings, watched)}),
+        Section("forecasts", "Forecasts", ABOUT, lines=told, views={"warning": view}),
         Section("chances", "Chances", tables=[_chances(chances)], figures=[Picture.of(*both) for both in pictures.items()]),
     ]
     if scores is not None:
         sections.append(Section("scores", "Scores", tables=[_scores(scores)]))
-    alarmed = [label for label, many in forecasts.items() if max(many[-1].exceeds) >= level]
-    first = f"Alarm for {', '.join(alarmed)}" if alarmed else "No alarm"
+    highest = {label: float(max(many[-1].exceeds)) for label, many in forecasts.items()}
+    alarmed = [label for label, chance in highest.items() if chance >= level]
+    calm = f"No alarm: the highest chance of a storm is {max(highest.values()):.0%}"
+    first = f"Alarm for {', '.join(alarmed)}" if alarmed else calm
     ess = min(one.ess for many in forecasts.values() for one in many)
     checked = (
         f"{LABELS.get(analyte, analyte)} above {threshold:g} {UNITS.get(analyte, '')} with a chance of {level:.0%} or more;"
-        f" {len(forecasts)} patients, weights worth at least {ess:.0f} points"
+        f" {len(forecasts)} patient{'s' if len(forecasts) > 1 else ''}, weights worth at least {ess:.0f} points"
     )
-    head = Head(first, facts=checked, mark="fail" if alarmed else "pass")
+    head = Head(first, facts=checked, mark="fail" if alarmed else "")
     render(folder / "report.html", "Forecast of a storm", head, [*sections, *provenance(facts, config)])
 
 
