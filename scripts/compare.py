@@ -17,6 +17,7 @@ from cytostorm.inference.decisions.outcomes import Outcome
 from cytostorm.inference.decisions.patients import Patient
 from cytostorm.inference.decisions.utility import Utility
 from cytostorm.inference.summary import plain, records
+from cytostorm.inference.verdict import passed
 
 from . import device
 from .choices import NEXT, choices_of, outcomes_of, patients
@@ -67,7 +68,9 @@ def _compare(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
         from cytostorm.inference.report.decision_report import write
 
         source = origin(folder, "compare", hardware, cfg.seed, config_hash)
-        write(folder, comparison, utility, tables, read, lines, *source)
+        forced = cfg.force and cfg.fit is not None and not passed(ci.load(Path(str(cfg.fit)) / "posterior.nc"))
+        reasons = ["the fit did not pass its verdict: choices from it mean nothing"] if forced else []
+        write(folder, comparison, utility, tables, read, lines, *source, reasons)
     for name, found in tables.items():
         found.to_csv(folder / f"{name}.csv", index=False)
     for line in lines:

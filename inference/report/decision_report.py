@@ -42,13 +42,17 @@ def write(
     lines: Sequence[str],
     facts: Mapping[str, Any],
     config: str,
+    reasons: Sequence[str] = (),
 ) -> None:
-    """Write the figures and `report.html` into `folder`; `facts` tell where the run came from."""
+    """Write the figures and `report.html` into `folder`; `facts` tell where the run came from.
+
+    `reasons` are those not to trust it.
+    """
     plt.switch_backend("agg")
     names = list(dict.fromkeys([*utility.weights, *comparison.outcomes]))
     pictures = _pictures(folder, comparison, utility, tables, units, names[:SHOWN])
     sections = [
-        Section("timing", "When to treat", TIMING, views={"start": timing(comparison, tables, units, names[:LISTED])}),
+        Section("timing", "By the start of treatment", TIMING, views={"start": timing(comparison, tables, units, names[:LISTED])}),
         Section("decisions", "Decisions", tables=[_decisions(tables["decisions"])], figures=pictures),
         Section("hangs", "What the choice hangs on", lines=lines[1:], tables=[_sensitivity(tables["sensitivity"])]),
         Section("draws", "Draws", tables=[_draws(tables["draws"])]),
@@ -56,7 +60,8 @@ def write(
     ]
     who = f"{len(comparison.patients)} patient{'s' if len(comparison.patients) > 1 else ''}"
     checked = f"{int(comparison.whole.sum())} draws of {who}, {len(comparison.options)} options each"
-    render(folder / "report.html", "When to treat", Head(lines[0], facts=checked), sections)
+    head = Head(lines[0][0].upper() + lines[0][1:], reasons, checked, "fail" if reasons else "")
+    render(folder / "report.html", "When to treat", head, sections)
 
 
 def _pictures(
