@@ -1,6 +1,6 @@
 """The report of what a fit predicts: one HTML page with the curves of every subject, and how held-out readings fell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,9 @@ def write(
     render(folder / "report.html", "Prediction from a fit", Head(first, reasons, told, mark), sections)
 
 
-def _curves(bands: pd.DataFrame) -> Any:
-    for (subject, analyte), rows in bands.groupby(["subject", "analyte"], sort=False):
+def _curves(bands: pd.DataFrame) -> Iterator[curves.Curve]:
+    for subject, analyte in dict.fromkeys(zip(bands["subject"], bands["analyte"], strict=True)):
+        rows = bands[(bands["subject"] == subject) & (bands["analyte"] == analyte)]
         quantiles = np.stack([rows[f"curve_{name}"].to_numpy(float) for name in NAMES])
         found = curves.curve(str(subject), str(analyte), rows["time_h"].to_numpy(float), quantiles)
         yield found | {f"outer{q}": short(rows[f"reading_q{q}"].to_numpy(float)) for q in (5, 95)}
