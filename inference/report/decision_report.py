@@ -51,8 +51,9 @@ def write(
     plt.switch_backend("agg")
     names = list(dict.fromkeys([*utility.weights, *comparison.outcomes]))
     pictures = _pictures(folder, comparison, utility, tables, units, names[:SHOWN])
+    view = timing(comparison, tables, units, names[:LISTED])
     sections = [
-        Section("timing", "By the start of treatment", TIMING, views={"start": timing(comparison, tables, units, names[:LISTED])}),
+        Section("timing", "By the start of treatment", TIMING, views={"start": view}),
         Section("decisions", "Decisions", tables=[_decisions(tables["decisions"])], figures=pictures),
         Section("hangs", "What the choice hangs on", lines=lines[1:], tables=[_sensitivity(tables["sensitivity"])]),
         Section("draws", "Draws", tables=[_draws(tables["draws"])]),
