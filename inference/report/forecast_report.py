@@ -48,9 +48,9 @@ def write(
 def _curves(bands: pd.DataFrame) -> Iterator[curves.Curve]:
     for subject, analyte in dict.fromkeys(zip(bands["subject"], bands["analyte"], strict=True)):
         rows = bands[(bands["subject"] == subject) & (bands["analyte"] == analyte)]
-        quantiles = np.stack([rows[f"curve_{name}"].to_numpy(float) for name in NAMES])
-        found = curves.curve(str(subject), str(analyte), rows["time_h"].to_numpy(float), quantiles)
-        yield found | {f"outer{q}": short(rows[f"reading_q{q}"].to_numpy(float)) for q in (5, 95)}
+        quantiles = np.stack([np.asarray(rows[f"curve_{name}"], float) for name in NAMES])
+        found = curves.curve(str(subject), str(analyte), np.asarray(rows["time_h"], float), quantiles)
+        yield found | {f"outer{q}": short(rows[f"reading_q{q}"]) for q in (5, 95)}
 
 
 def _late(late: pd.DataFrame) -> Table:
