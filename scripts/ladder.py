@@ -118,7 +118,9 @@ def finite(density: ci.Density, positions: np.ndarray, points: Point) -> Finding
     slopes = points.slope_prior + points.slope_likelihood
     bad = solved & ~((points.log_likelihood > LOWEST) & np.isfinite(points.log_prior) & np.isfinite(slopes).all(axis=1))
     if bad.any():
-        values = {name: x for name, x in density.values(positions[int(bad.argmax())]).items() if np.ndim(x) == 0}
+        values = {
+            name: x for name, x in density.values(jnp.asarray(positions[int(bad.argmax())])).items() if np.ndim(x) == 0
+        }
         where = ", ".join(f"{name}={float(x):.4g}" for name, x in list(values.items())[:8])
         told = f"not finite at {bad.sum()} of {solved.sum()} draws, first at {where}"
         return Finding("density and gradient", told, False, "look at what the model reads there; bound or narrow the priors")
