@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TOOLS := .tools
 STAN := .cache/stan
+AXE := $(TOOLS)/axe/node_modules/axe-core/axe.min.js
+REPORTS ?= $(wildcard runs/*/*/report.html)
 UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export CYTOSTORM_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help setup fit test test-slow test-slurm test-ray lint docs timing trials benchmark kills certificates lock clean
+.PHONY: help setup fit test test-slow test-slurm test-ray lint docs accessibility timing trials benchmark kills certificates lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +59,13 @@ lint: $(READY)
 
 docs: $(READY)  ## the documentation site, in site/
 	$(BIN)/mkdocs build --strict --quiet
+
+accessibility: $(READY) $(AXE)  ## check REPORTS="a/report.html ..." with axe-core in Chromium, both fetched or found
+	PYTHONPATH=tests $(BIN)/python tests/accessibility.py $(AXE) $(REPORTS)
+
+$(AXE):
+	@mkdir -p $(TOOLS)/axe
+	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/axe axe-core@4
 
 benchmark: $(READY) $(STAN)/.ready  ## time and accuracy here, against LSODA, plain C and Stan (an hour)
 	$(BIN)/cytostorm benchmark $(ARGS)

@@ -28,7 +28,7 @@ def summary(tree: xr.DataTree) -> pd.DataFrame:
     posterior = posterior[[name for name, x in posterior.data_vars.items() if "subject" not in x.dims]]
     rhat, bulk, tail = azs.rhat(posterior), azs.ess(posterior, method="bulk"), azs.ess(posterior, method="tail")
     rows = {}
-    for label, name, at in _entries(posterior):
+    for label, name, at in entries(posterior):
         draws = posterior[name]
         x, p, attributes = draws.isel(at).values.ravel(), prior[name].isel(at).values.ravel(), draws.attrs
         plain = np.log if np.all(x > 0) and np.all(p > 0) else np.asarray
@@ -64,7 +64,7 @@ def records(table: Any) -> list[dict[str, Any]]:
     return table.to_dict("records")
 
 
-def _entries(posterior: xr.Dataset) -> Iterator[tuple[str, str, dict[str, int]]]:
+def entries(posterior: xr.Dataset) -> Iterator[tuple[str, str, dict[str, int]]]:
     """Label, name and index of every number of a posterior: `omega` of an effect is `omega[k_fb]`."""
     for name, draws in posterior.data_vars.items():
         more = [str(dim) for dim in draws.dims if dim not in ("chain", "draw")]

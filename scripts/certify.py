@@ -35,18 +35,17 @@ def main(cfg: DictConfig, folder: Path) -> int:
     clock = time.perf_counter()
     hardware = device.start(**cfg.device)
     problem, _, _ = prepare(cfg)
+    if not isinstance(problem, ci.Problem):
+        raise BadConfig(
+            "certify is for the readings of one subject; `cytostorm doctor` with the same overrides checks a population"
+        )
     config_hash = begin(cfg, folder)
     draws = problem.draw(jax.random.PRNGKey(cfg.seed), cfg.num_draws)
-    tight = eqx.tree_at(lambda p: p.solver, problem, REFERENCE)
     with progress("certificate") as report:
-        found = _blocks(problem.linearize, draws, lambda done: report(done, 2 * cfg.num_draws))
-        truth = _blocks(tight.linearize, draws, lambda done: report(cfg.num_draws + done, 2 * cfg.num_draws))
-        few = {name: x[: cfg.num_few] for name, x in draws.items()}
-        rows = compare(problem, tight, few, found, truth)
+        rows, failed = certificate(problem, draws, cfg.num_few, report)
     table = pd.DataFrame(rows)
     table.to_csv(folder / "certificate.csv", index=False)
     passed = bool(all(row["holds"] for row in rows))
-    failed = int((~(found[2] & truth[2])).sum())
     console.print(table.to_string(index=False, float_format="{:.2g}".format), highlight=False)
     console.print(
         f"{cfg.num_draws} prior draws, {failed} of which could not be solved; errors of log-predictions, and of their"
@@ -69,6 +68,18 @@ def main(cfg: DictConfig, folder: Path) -> int:
     )
     console.print(str(folder), highlight=False, soft_wrap=True)
     return 0 if passed else 1
+
+
+def certificate(
+    problem: ci.Problem, draws: dict, num_few: int, report: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[list[dict], int]:
+    """The rows of `compare` over draws, the first `num_few` also by finite differences; and how many could not be solved."""
+    num = len(next(iter(draws.values())))
+    tight = eqx.tree_at(lambda p: p.solver, problem, REFERENCE)
+    found = _blocks(problem.linearize, draws, lambda done: report(done, 2 * num))
+    truth = _blocks(tight.linearize, draws, lambda done: report(num + done, 2 * num))
+    few = {name: x[:num_few] for name, x in draws.items()}
+    return compare(problem, tight, few, found, truth), int((~(found[2] & truth[2])).sum())
 
 
 def compare(problem: ci.Problem, tight: ci.Problem, few: dict, found: tuple, truth: tuple) -> list[dict]:
@@ -116,12 +127,12 @@ def _blocks(function: Callable, draws: dict, report: Callable[[int], None]) -> t
     """Values, Jacobians and success over all draws, a block at a time."""
     batch = jax.jit(jax.vmap(lambda values: function(values)))
     num = len(next(iter(draws.values())))
-    parts = []
-    for start in range(0, num, BLOCK):
-        index = np.minimum(np.arange(start, start + BLOCK), num - 1)  # the last block is filled up, then cut
+    block, parts = min(BLOCK, num), []
+    for start in range(0, num, block):
+        index = np.minimum(np.arange(start, start + block), num - 1)  # the last block is filled up, then cut
         part = batch({name: x[index] for name, x in draws.items()})
         parts.append([np.asarray(x)[: num - start] for x in part])
-        report(min(start + BLOCK, num))
+        report(min(start + block, num))
     return tuple(np.concatenate(x) for x in zip(*parts, strict=True))
 
 

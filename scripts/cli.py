@@ -31,6 +31,7 @@ JOBS = {
 COMMANDS = {
     "data": "published data sets and your own tables: list, show, fetch, check",
     "sweep": "many jobs, here or on a cluster: sweep JOB [overrides], sweep status DIR, sweep collect DIR",
+    "doctor": "what works on this machine, and whether a fit of a configuration can: a tick or a cross each",
 }
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -40,15 +41,22 @@ usage: cytostorm <job> [overrides]
 jobs:
 {jobs}
 
-overrides are Hydra's:
+no runs:
+{commands}
+
+overrides are Hydra's, `key=value`:
   cytostorm fit                                        the data that ships
   cytostorm fit data=csv data.path=readings.csv        your own table
   cytostorm fit experiment=synthetic_storm             a synthetic patient with known truth
   cytostorm fit model.k_r=0.2 sampler.num_draws=2000   any value of the configuration
-  cytostorm fit --help                                 groups, options and values of a job
+  cytostorm fit --help                                 groups, options and keys of a job
+  cytostorm doctor data=csv data.path=readings.csv     can this be fitted, and how long will it take?
   cytostorm sweep fit 'seed=range(0,20)'               twenty fits; again: only those that are left
 
-Each job writes one folder, runs/<job>/<time>, or hydra.run.dir=FOLDER; `data` writes none.
+  cytostorm --version
+  cytostorm --completion bash                          a script for the shell (or zsh): jobs, options and keys by Tab
+
+Each job writes one folder, runs/<job>/<time>, or hydra.run.dir=FOLDER; `data` and `doctor` write none.
 exit codes: 0 done, 2 bad input or configuration, 130 interrupted, 1 anything else"""
 
 
@@ -69,11 +77,14 @@ def said(message: str) -> None:
 def run(argv: list[str], say: Callable[[str], None] = said) -> int:
     """Run one job and return its exit code; `say` hears why, where it is not done."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE.format(jobs="\n".join(f"  {job:<10} {text}" for job, text in (JOBS | COMMANDS).items())))
+        jobs, commands = ("\n".join(f"  {job:<10} {text}" for job, text in each.items()) for each in (JOBS, COMMANDS))
+        print(USAGE.format(jobs=jobs, commands=commands))
         return 0
     if argv[0] == "--version":
         print(importlib.metadata.version("cytostorm"))
         return 0
+    if argv[0] == "--completion":
+        return _complete(argv[1:], say)
     job, overrides = argv[0], argv[1:]
     if job in JOBS and {"-m", "--multirun"} & {*overrides}:
         job, overrides = "sweep", [job, *(x for x in overrides if x not in ("-m", "--multirun"))]
@@ -82,6 +93,11 @@ def run(argv: list[str], say: Callable[[str], None] = said) -> int:
     if job not in JOBS:
         say(f"no job `{job}`; jobs: {', '.join(JOBS | COMMANDS)}")
         return 2
+    if {"-h", "--help"} & set(overrides):
+        from .manual import manual
+
+        print(manual(job))
+        return 0
     from .compose import BadConfig, check, quoted
 
     if job == "reproduce" and overrides and "=" not in overrides[0] and not overrides[0].startswith("-"):
@@ -92,6 +108,19 @@ def run(argv: list[str], say: Callable[[str], None] = said) -> int:
         say(str(error))
         return 2
     return _hydra(job, overrides, say)
+
+
+def _complete(shells: list[str], say: Callable[[str], None]) -> int:
+    """Print the completion script of a shell."""
+    from .completion import SHELLS, script
+
+    if len(shells) != 1 or shells[0] not in SHELLS:
+        say(f"--completion takes one shell: {' or '.join(SHELLS)}; came: {' '.join(shells) or 'none'}")
+        return 2
+    from .data import VERBS
+
+    print(script(shells[0], {job: job for job in JOBS} | {"doctor": "fit"}, {"data": " ".join(VERBS)}))
+    return 0
 
 
 def _commanded(command: str, argv: list[str], say: Callable[[str], None]) -> int:

@@ -17,12 +17,13 @@ from cytostorm.inference.decisions.outcomes import Outcome
 from cytostorm.inference.decisions.patients import Patient
 from cytostorm.inference.decisions.utility import Utility
 from cytostorm.inference.summary import plain, records
+from cytostorm.inference.verdict import passed
 
 from . import device
 from .choices import NEXT, choices_of, outcomes_of, patients
 from .compilation import Compilation, listening
 from .compose import blame
-from .run import begin, console, end, progress, sha256, sheet
+from .run import begin, console, end, origin, progress, sha256, sheet
 
 DAYS = 14  # after the last decision, where nothing says when the story ends
 
@@ -64,9 +65,12 @@ def _compare(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
             tables |= searched(cfg, comparison, table, people, outcomes, utility, until)
         show(table, tables["outcomes"], list(utility.weights))
         lines = told(comparison, tables)
-        from cytostorm.inference.decisions.decision_report import write
+        from cytostorm.inference.report.decision_report import write
 
-        write(folder, comparison, utility, tables, read, lines)
+        source = origin(folder, "compare", hardware, cfg.seed, config_hash)
+        forced = cfg.force and cfg.fit is not None and not passed(ci.load(Path(str(cfg.fit)) / "posterior.nc"))
+        reasons = ["the fit did not pass its verdict: choices from it mean nothing"] if forced else []
+        write(folder, comparison, utility, tables, read, lines, *source, reasons)
     for name, found in tables.items():
         found.to_csv(folder / f"{name}.csv", index=False)
     for line in lines:

@@ -21,7 +21,7 @@ from . import device
 from .compilation import Compilation, listening
 from .interruption import until_stopped
 from .problem import arms_of, lanes, prepare
-from .run import begin, console, end, progress, sha256, sheet
+from .run import begin, console, end, origin, progress, sha256, sheet
 
 
 def main(cfg: DictConfig, folder: Path) -> int:
@@ -46,7 +46,7 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
 
     key_sample, key_predict = branches(root(cfg.seed), 2)
     blocks = ci.Blocks(folder / "blocks")
-    _meanwhile("arviz_stats", *(["cytostorm.inference.report"] if cfg.report else []))
+    _meanwhile("arviz_stats", *(["cytostorm.inference.report.fit_report"] if cfg.report else []))
     with progress("sampling") as report, until_stopped(blocks):
         draws = sampler.sample(problem, key_sample, report, blocks)
     seconds = dict(draws.seconds)
@@ -73,9 +73,10 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
     console.print(str(verdict), style="bold green" if verdict else "bold red", highlight=False)
 
     if cfg.report:
-        from cytostorm.inference.report import write
+        from cytostorm.inference.report.fit_report import write
 
-        write(folder, tree, problem.data, table, readings, verdict, truth)
+        source = origin(folder, "fit", hardware, cfg.seed, config_hash)
+        write(folder, problem, tree, table, readings, verdict, truth, *source)
     seconds |= {"compile": programs.seconds, "total": time.perf_counter() - clock}
     blocks.clear()
     end(

@@ -14,6 +14,7 @@ import cytostorm.inference as ci
 from cytostorm.inference.analyte import UNITS, canonical
 from cytostorm.inference.figures import save_figure
 from cytostorm.inference.keys import root
+from cytostorm.inference.report import warning_report
 from cytostorm.inference.summary import plain
 from cytostorm.inference.warning import replay as replays
 from cytostorm.inference.warning.alarm import LEVELS, Alarm
@@ -22,7 +23,7 @@ from cytostorm.inference.warning.warning_figures import calibrated, warnings
 from . import device
 from .compose import BadConfig, blame, build
 from .problem import world
-from .run import begin, console, end, progress, sha256
+from .run import begin, console, end, origin, progress, sha256
 
 
 def main(cfg: DictConfig, folder: Path) -> int:
@@ -48,16 +49,22 @@ def main(cfg: DictConfig, folder: Path) -> int:
     plt.switch_backend("agg")
     readings = {label: series(problem, analyte) for label, problem in problems.items()}
     save_figure(warnings(forecasts, readings, analyte, cfg.threshold, cfg.alarm), folder / "warnings.png")
+    scores, pictures = None, {}
     if cfg.rolling:
         ahead.to_csv(folder / "readings.csv", index=False)
         chances, each = replays.compared(problems, forecasts, ahead, readings, cfg.threshold, analyte)
         scores = replays.scored(chances, each, cfg.alarm)
         chances.to_csv(folder / "chances.csv", index=False)
         scores.to_csv(folder / "scores.csv", index=False)
-        save_figure(calibrated(chances, sorted(horizons)[len(horizons) // 2]), folder / "calibration.png")
+        png = save_figure(calibrated(chances, sorted(horizons)[len(horizons) // 2]), folder / "calibration.png")
+        pictures["What came against what was forecast, in ten bins, of every method."] = png
         console.print(scores.to_string(index=False, float_format="{:.3g}".format), highlight=False, soft_wrap=True)
-    for line in told(forecasts, cfg.threshold, analyte):
+    lines = told(forecasts, cfg.threshold, analyte)
+    for line in lines:
         console.print(line, highlight=False)
+    source = origin(folder, "forecast", hardware, cfg.seed, config_hash)
+    watched = (analyte, float(cfg.threshold), float(cfg.alarm))
+    warning_report.write(folder, forecasts, readings, watched, lines, table, scores, pictures, *source)
     solves, failed = (sum(getattr(x[-1], name) for x in forecasts.values()) for name in ("num_solves", "num_failed"))
     seconds = time.perf_counter() - clock
     end(

@@ -17,13 +17,14 @@ from cytostorm.inference.analyte import canonical
 from cytostorm.inference.keys import root
 from cytostorm.inference.prediction.forecast import Forecast, design, known_subjects, new_subjects, predicted, same_subject
 from cytostorm.inference.prediction.forecast_tree import bands, forecast_tree, held_out, subjects
+from cytostorm.inference.report import forecast_report
 from cytostorm.inference.verdict import PARETO_K, passed
 from cytostorm.models import no_doses, quantities
 
 from . import device
 from .compose import BadConfig, blame, build, named
 from .problem import prepare, world
-from .run import begin, console, end, sha256
+from .run import begin, console, end, origin, sha256
 
 
 def main(cfg: DictConfig, folder: Path) -> int:
@@ -44,8 +45,11 @@ def main(cfg: DictConfig, folder: Path) -> int:
         draw(forecast, table, folder / "predictions.png")
     if not passed(tree):
         console.print("the fit did not pass its verdict: so much for what it predicts", style="bold red")
-    for line in told(forecast, late, each):
+    lines = told(forecast, late, each)
+    for line in lines:
         console.print(line, highlight=False)
+    source = origin(folder, "predict", hardware, cfg.seed, config_hash)
+    forecast_report.write(folder, forecast, table, late, each, passed(tree), lines, *source)
     end(
         folder,
         "predict",

@@ -101,6 +101,24 @@ def _lock(folder: Path) -> None:
     _locks[folder] = file
 
 
+def origin(folder: Path, job: str, hardware: Mapping[str, str], seed: int, config_sha256: str) -> tuple[dict[str, str], str]:
+    """What a report tells of where its run came from: facts by name, and the configuration as text."""
+    facts = {
+        "job": job,
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _commit() or "not known",
+        "versions": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
+        "python": sys.version.split()[0],
+        "device": ", ".join(f"{name} {text}" for name, text in hardware.items()),
+        "seed": str(seed),
+        "config_sha256": config_sha256,
+    }
+    data = folder / "observations.csv"
+    if data.is_file():
+        facts["data_sha256"] = sha256(data)
+    return facts, (folder / "config.yaml").read_text()
+
+
 def end(folder: Path, job: str, seconds: Mapping[str, float], **facts) -> Manifest:
     """Write the manifest, and with it finish the run; seconds are kept to the millisecond."""
     manifest = Manifest(

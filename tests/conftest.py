@@ -96,3 +96,16 @@ def quick_run(tmp_path_factory, request):
     device = request.config.getoption("--device")
     assert run(["fit", "debug=quick", f"device={device}", f"hydra.run.dir={folder}"]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium; tests that need it skip where there is none."""
+    from browser import Browser, found
+
+    path = found()
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    opened = Browser(path)
+    yield opened
+    opened.close()

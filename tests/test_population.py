@@ -1,6 +1,8 @@
 """Populations: subjects side by side are those alone, and a hierarchy with a closed form is reproduced."""
 
 import dataclasses
+import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -456,6 +458,18 @@ def test_the_table_of_a_population_has_the_spread_of_each_effect(cohort_run):
     table = pd.read_csv(cohort_run / "summary.csv", index_col="parameter")
     assert {"k_l", "omega[k_l]", "omega[u0]", "correlation[u0~k_l]", "sigma"} <= set(table.index)
     assert set(pd.read_csv(cohort_run / "individuals.csv")["subject"]) == {"S0", "S1", "S2"}
+
+
+def test_the_report_of_a_population_shows_every_subject(cohort_run):
+    text = (cohort_run / "report.html").read_text()
+    views = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+    assert views["curves"]["subjects"] == ["S0", "S1", "S2"]
+    assert [s["subject"] for s in views["curves"]["series"]] == ["S0", "S1", "S2"]
+    assert all(min(s["q5"]) > 0 for s in views["curves"]["series"])
+    assert len(views["curves"]["readings"]) == 15
+    assert [dose["what"] for dose in views["curves"]["doses"]["S1"]] == ["lps 2 at 0 h"]
+    assert {"k_l", "omega[k_l]", "sigma"} <= {p["name"] for p in views["draws"]["parameters"]}
+    assert len(views["draws"]["chain"]) == len(views["draws"]["parameters"][0]["draws"])
 
 
 def test_ranks_of_subjects_go_with_what_is_known_of_them():

@@ -128,13 +128,16 @@ ORDER = {
 }
 ORDER["inference/decisions"] = [
     *("options", "outcomes", "patients", "counterfactual", "utility", "decide", "information", "optimum"),
-    *("comparison_tree", "decision_figures", "decision_report"),
+    *("comparison_tree", "decision_figures"),
 ]
 ORDER["inference/warning"] = ["arriving", "alarm", "rivals", "scores", "replay", "warning_figures"]
 ORDER["inference/identifiability"] = [
     *("information", "directions", "profile", "scaling", "design", "findings", "identifiability_figures"),
 ]
 ORDER["inference/calibration"] = ["replicates", "ranks", "fits", "findings", "calibration_figures"]
+ORDER["inference/report"] = [
+    *("page", "curves", "draws", "fit_report", "decision_report", "warning_report", "forecast_report"),
+]
 ORDER["inference/selection"] = ["left_out", "common", "weights", "replicas", "selection_figures"]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
@@ -217,7 +220,7 @@ def tracked(*packages):
     found = subprocess.run(["git", "ls-files", *packages], cwd=ROOT, capture_output=True, text=True)
     if found.returncode == 0 and found.stdout:
         return found.stdout.split()
-    kinds = (".py", ".yaml", ".csv", ".md", ".j2")
+    kinds = (".py", ".yaml", ".csv", ".md", ".html", ".css", ".js")
     return [str(path.relative_to(ROOT)) for name in packages for path in (ROOT / name).rglob("*") if path.suffix in kinds]
 
 

@@ -121,20 +121,25 @@ def _field(closed: Any, num: int, rows: int, real: str = "double") -> tuple[str,
     return "\n".join(lines) + "\n", handed
 
 
+def compiler() -> str | None:
+    """The C compiler that is used: that of `CC`, or the first of cc, gcc and clang; None where there is none."""
+    return shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
+
+
 @cache
 def _library(source: str, method: str) -> str | None:
     """The name under which the compiled program is known to JAX; None where it cannot be compiled."""
-    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
+    cc = compiler()
+    if cc is None:
         _tell("no C compiler was found for the native solver; solving by march instead")
         return None
     with as_file(files(__package__)) as here:
         loop, step = here / "march.c", here / METHODS[method]
         text = loop.read_text() + step.read_text()
-        parts = (text, source, *FLAGS, compiler, _processor(), jax.lib.__version__)
+        parts = (text, source, *FLAGS, cc, _processor(), jax.lib.__version__)
         name = "cytostorm_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
         target = folder / f"{name}.so"
-        if not target.exists() and not _compile(compiler, loop, step, source, target):
+        if not target.exists() and not _compile(cc, loop, step, source, target):
             return None
     try:
         handler = ctypes.CDLL(str(target)).cytostorm_march
@@ -145,7 +150,7 @@ def _library(source: str, method: str) -> str | None:
     return name
 
 
-def _compile(compiler: str, loop: Path, step: Path, source: str, target: Path) -> bool:
+def _compile(cc: str, loop: Path, step: Path, source: str, target: Path) -> bool:
     """Compile into another name and rename: a library that exists is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
@@ -162,12 +167,12 @@ def _compile(compiler: str, loop: Path, step: Path, source: str, target: Path) -
             "-lm",
         )
         for more in (["-fopenmp"], []):
-            done = subprocess.run([compiler, *FLAGS, *given, *more], capture_output=True, text=True)
+            done = subprocess.run([cc, *FLAGS, *given, *more], capture_output=True, text=True)
             jax.monitoring.record_event_duration_secs(COMPILING, time.perf_counter() - clock)
             if done.returncode == 0:
                 hidden.replace(target)
                 return True
-    _tell(f"the C compiler {compiler} failed ({done.stderr.strip()[:500]}); solving by march instead")
+    _tell(f"the C compiler {cc} failed ({done.stderr.strip()[:500]}); solving by march instead")
     return False
 
 
