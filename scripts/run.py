@@ -106,7 +106,7 @@ def origin(folder: Path, job: str, hardware: Mapping[str, str], seed: int, confi
     facts = {
         "job": job,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _commit() or "not known",
+        "commit": commit_of() or "not known",
         "versions": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
         "python": sys.version.split()[0],
         "device": ", ".join(f"{name} {text}" for name, text in hardware.items()),

@@ -34,8 +34,8 @@ of each parameter, relative to the largest of that parameter, against diffrax's 
 that solver, and single solves, for the first 16 draws. A draw that one of the two cannot solve has failed and is left out.
 In bold: more than allowed. Remade by `make certificates`.
 
-Finite differences have a step of 1e-4, or of 1e-5 where the first is too wide: one patient of `mas` under tocilizumab lies so
-near the fold that IL-6 changes by 89 times what its gain changes by.
+Finite differences have a step of 1e-4, or of 1e-5 where the first is too wide: one patient of `mas` under tocilizumab lies
+so near the fold that IL-6 changes by 89 times what its gain changes by.
 
 | trigger | treatment | solver | {columns} | failed |
 |---|---|---|{rule}|---|
