@@ -9,7 +9,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export CYTOSTORM_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help setup fit test test-slow lint docs timing trials benchmark kills certificates lock clean
+.PHONY: help setup fit test test-slow lint docs notebooks timing trials benchmark kills certificates lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ lint: $(READY)
 
 docs: $(READY)  ## the documentation site, in site/
 	$(BIN)/mkdocs build --strict --quiet
+
+notebooks: $(READY)  ## run the notebooks; writes docs/notebooks
+	$(BIN)/python notebooks/render.py $(ARGS)
 
 benchmark: $(READY) $(STAN)/.ready  ## time and accuracy here, against LSODA, plain C and Stan (an hour)
 	$(BIN)/cytostorm benchmark $(ARGS)

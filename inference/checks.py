@@ -8,8 +8,8 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from .figures import BLUE, GREY, INK, ORANGE, pace, plain_ticks, styled
 from .observations import Observations
+from .style import BLUE, GREY, INK, ORANGE, pace, plain_ticks, styled
 
 
 def predictive(table: pd.DataFrame, data: Observations) -> Figure:

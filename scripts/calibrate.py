@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 import cytostorm.inference as ci
 from cytostorm.inference.calibration import findings, fits, replicates
-from cytostorm.inference.figures import save_figure
+from cytostorm.inference.style import save_figure
 from cytostorm.inference.keys import branches, generator, root
 from cytostorm.inference.summary import records
 

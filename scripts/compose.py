@@ -1,7 +1,6 @@
 """From a configuration to objects: every key, option and type is checked, and the config is the constructor call."""
 
 import hashlib
-import importlib
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +16,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 import cytostorm.models as models
+from cytostorm.inference.results import construct
 from cytostorm.models import quantities
 
-RUN = ("cytostorm.scripts.own.", "cytostorm.inference.decisions.outcomes.Custom")  # targets that run a file of the user's
+RUN = construct.RUN
 DECLARED = ("Minimal", "Network", "Endotoxin", "Transit", "Expansion")
 
 
@@ -80,7 +80,7 @@ def check(job: str, argv: Sequence[str]) -> None:
     try:
         reference = composed(job, choices)
     except (HydraException, OmegaConfBaseException) as error:
-        raise BadConfig(_plain(error)) from error
+        raise BadConfig(_short(error)) from error
     for override in parsed:
         if (
             override.input_line not in choices
@@ -97,62 +97,20 @@ def check(job: str, argv: Sequence[str]) -> None:
         key = error.full_key or "a value"
         raise BadConfig(f"`{key}` has no value; give `{key}=...`") from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise BadConfig(_plain(error)) from error
+        raise BadConfig(_short(error)) from error
+
+
+def plain(node: Any) -> Any:
+    """A configuration node as plain mappings, lists and values; anything else as it is."""
+    if isinstance(node, DictConfig | ListConfig):
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    return node
 
 
 def build(node: Any) -> Any:
-    """The object that a configuration node describes.
-
-    `_target_` names what to call and must lie inside `cytostorm`; the other keys are its arguments. Raises
-    `BadConfig` for any other target, and for what the constructor refuses.
-    """
-    if isinstance(node, DictConfig | ListConfig):
-        node = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    if isinstance(node, list):
-        return [build(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    arguments = {key: build(value) for key, value in node.items() if key != "_target_"}
-    if "_target_" not in node:
-        return arguments
-    target = _target(str(node["_target_"]))
-    known = inspect.signature(target).parameters
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
-    if unknown := [] if open_ended else [key for key in arguments if key not in known]:
-        raise BadConfig(f"{node['_target_']} has no key `{unknown[0]}`; it has: {', '.join(known)}")
+    """The object that a configuration node describes. Raises `BadConfig` where it describes none."""
     with blame():
-        try:
-            return target(**arguments)
-        except TypeError as error:
-            raise BadConfig(f"{node['_target_']}: {error}") from error
-
-
-def named(node: Any, own: str | None, folder: Path) -> None:
-    """Let a configuration that was found in a folder run the file `own`, and no other.
-
-    Raises `BadConfig` where it would run a file, and none is named.
-    """
-    if isinstance(node, ListConfig):
-        for item in node:
-            named(item, own, folder)
-    if not isinstance(node, DictConfig):
-        return
-    if str(node.get("_target_")).startswith(RUN):
-        if own is None or "path" not in node:
-            raise BadConfig(f"the fit in {folder} is of a model of your own; name its file, which is run, with `own=FILE`")
-        node.path = own
-    for value in node.values():
-        named(value, own, folder)
-
-
-def _target(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    if not path.startswith("cytostorm.") or name.startswith("_"):
-        raise BadConfig(f"`_target_` is {path!r}; only targets inside `cytostorm.` can be built")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise BadConfig(f"`_target_` is {path!r}, which does not exist") from error
+        return construct.build(plain(node))
 
 
 def _groups() -> set[str]:
@@ -212,7 +170,7 @@ _TYPES: dict[type, tuple[str, tuple[type, ...]]] = {
 }
 
 
-def _plain(error: Exception) -> str:
+def _short(error: Exception) -> str:
     """Hydra's message without its search path and internals."""
     text = str(error).split("Config search path:")[0]
     lines = [line.strip() for line in text.splitlines() if line.strip()]

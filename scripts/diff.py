@@ -11,7 +11,7 @@ import xarray as xr
 from omegaconf import DictConfig, OmegaConf
 
 import cytostorm.inference as ci
-from cytostorm.inference.figures import save_figure
+from cytostorm.inference.style import save_figure
 from cytostorm.inference.selection import selection_figures as figures
 from cytostorm.inference.selection import weights
 from cytostorm.inference.selection.common import KEY, common

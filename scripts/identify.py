@@ -12,7 +12,7 @@ import xarray as xr
 from omegaconf import DictConfig
 
 import cytostorm.inference as ci
-from cytostorm.inference.figures import save_figure
+from cytostorm.inference.style import save_figure
 from cytostorm.inference.identifiability import design, directions, findings, scaling
 from cytostorm.inference.identifiability.information import Everywhere, told
 from cytostorm.inference.identifiability.profile import FEWEST_POINTS, Profile, profiles

@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from ..figures import save_figure
+from ..style import save_figure
 from ..summary import plain
 from . import decision_figures as figures
 from .counterfactual import Comparison
