@@ -75,6 +75,9 @@ LATE = {"Posterior": ".results.posterior", "forecast": ".results.foreseen", "shi
 
 # What a tab shows, and what `import *` brings.
 __all__ = [
+    "NUTS",
+    "SMC",
+    "SVI",
     "Arm",
     "Belief",
     "Blocks",
@@ -88,7 +91,6 @@ __all__ = [
     "Interrupted",
     "Laplace",
     "LogNormal",
-    "NUTS",
     "NoStart",
     "Noise",
     "Observations",
@@ -98,8 +100,6 @@ __all__ = [
     "Prior",
     "Priors",
     "Problem",
-    "SMC",
-    "SVI",
     "Sampler",
     "Starting",
     "Starts",

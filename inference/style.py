@@ -1,7 +1,7 @@
 """The look that all figures share: colours that the colour-blind and grey print can tell, units, log axes, bands and marks.
 
-Blue is the posterior, grey the prior or what was not treated, ink what was read, orange what is apart: truths, doses, limits.
-What is told by colour is told by line, marker, hatch or place as well.
+Blue is the posterior, grey the prior or what was not treated, ink what was read, orange what is apart: truths, doses,
+limits. What is told by colour is told by line, marker, hatch or place as well.
 """
 
 from collections.abc import Iterable, Sequence
@@ -114,14 +114,14 @@ def band(
 
 
 def doses(ax: Axes, times: Iterable[float], label: str | None = "dose") -> None:
-    """Marks at the foot of a panel where doses are given [h]; in its own coordinates, so that they do not stretch the axis."""
+    """Marks at the foot of a panel where doses are given [h]; they do not stretch its axis."""
     given = np.unique(np.asarray(list(times), float))
     low, high = ax.get_xlim()
     given = given[(given >= low) & (given <= high)]
     # Marks without a dose have no extent, which would collapse the layout.
     if given.size:
-        foot = ax.get_xaxis_transform()
-        ax.plot(given, np.zeros(given.size), "^", ms=6, color=ORANGE, mec=INK, mew=0.6, clip_on=False, transform=foot, label=label)
+        marked = {"ms": 6, "color": ORANGE, "mec": INK, "mew": 0.6, "clip_on": False, "label": label}
+        ax.plot(given, np.zeros(given.size), "^", transform=ax.get_xaxis_transform(), **marked)
         ax.set_xlim(low, high)
 
 

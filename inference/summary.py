@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import rankdata
 
 from .samplers import thinned
 
@@ -93,6 +92,8 @@ def related(tree: xr.DataTree) -> pd.DataFrame:
     are not corrected for their number, and say nothing of causes. Covariates that fewer than `FEWEST` subjects have, or
     that are the same in all, are left out.
     """
+    from scipy.stats import rankdata  # late: it takes a sixth of the import of the package
+
     posterior, known = tree["posterior"].to_dataset(), tree["constant_data"].to_dataset()["covariates"]
     rows = []
     for effect in posterior["effect"].values:

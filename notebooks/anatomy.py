@@ -6,11 +6,11 @@
 # %% [markdown]
 # # Anatomy of a posterior
 #
-# A population posterior has layers: what is typical, how much people differ, who each of them is, and how far any of it can be trusted.
-# We take one apart.
+# A population posterior has layers: what is typical, how much people differ, who each of them is, and how far any of it
+# can be trusted. We take one apart.
 #
-# Where the published files are (`CYTOSTORM_DATA`, [Data](../data.md)) and `published` is true, it is that of some patients after CAR-T
-# cells; else of synthetic volunteers after endotoxin, whose truth is known.
+# Where the published files are (`CYTOSTORM_DATA`, [Data](../data.md)) and `published` is true, it is that of some
+# patients after CAR-T cells; else of synthetic volunteers after endotoxin, whose truth is known.
 
 # %% tags=["parameters"]
 published = False  # true: CAR-T patients, from the published files
@@ -31,7 +31,9 @@ rng = np.random.default_rng(1)
 # %% [markdown]
 # ## The cohort
 #
-# Volunteers differ in clearance (`k_l`) and drive (`u0`), both by about 30 %; the gain is the same in all. Each is read eight times.
+# Volunteers differ in clearance (`k_l`) and drive (`u0`), both by about 30 %; the gain is the same in all. Each is read
+# eight times.
+
 
 # %%
 def volunteers(num: int) -> tuple[ci.Population, dict[str, np.ndarray]]:
@@ -68,8 +70,8 @@ post
 # %% [markdown]
 # ## First, may it be read?
 #
-# The verdict stands above. What is behind it: chains that agree. Each line is the rank distribution of a chain; inside the band it is
-# that of all.
+# The verdict stands above. What is behind it: chains that agree. Each line is the rank distribution of a chain; inside
+# the band it is that of all.
 
 # %%
 post.plot_ranks()
@@ -81,8 +83,8 @@ post.plot_ranks()
 post.plot_spread()
 
 # %% [markdown]
-# `omega` is the standard deviation of a log-parameter between people. **Shrinkage** is how far each person's estimate is drawn to the
-# typical one: near 0, their own readings speak; near 1, only the population does.
+# `omega` is the standard deviation of a log-parameter between people. **Shrinkage** is how far each person's estimate
+# is drawn to the typical one: near 0, their own readings speak; near 1, only the population does.
 
 # %%
 post.plot_prior()
@@ -109,7 +111,8 @@ for name, own in truth.items():
 # %% [markdown]
 # ## Fourth, does the population predict people?
 #
-# New cohorts are drawn from the population and read as this one was; their percentiles should hold those of the readings.
+# New cohorts are drawn from the population and read as this one was; their percentiles should hold those of the
+# readings.
 
 # %%
 post.plot_vpc()
@@ -126,6 +129,7 @@ post.predict(num_subjects=3, num_times=49).plot()
 # ## What to conclude, and what not
 #
 # - Read a population posterior in this order: verdict, typical values, spread, persons, prediction.
-# - The interval of a person is not that of the population, and that of the typical value is not the spread: say which one you mean.
+# - The interval of a person is not that of the population, and that of the typical value is not the spread: say which
+#   one you mean.
 # - A parameter with little contraction and much shrinkage was not measured in these people, whatever its median says.
 # - Twelve people tell a spread to within some 40 %. Do not read its second digit.

@@ -6,8 +6,8 @@
 # %% [markdown]
 # # Many fits, and the GPU
 #
-# One fit is a question; a study is many of them. Three things make many fits cheap: programs that are compiled once, chains side by side,
-# and, where it is wide enough, a GPU.
+# One fit is a question; a study is many of them. Three things make many fits cheap: programs that are compiled once,
+# chains side by side, and, where it is wide enough, a GPU.
 
 # %% tags=["parameters"]
 seeds = (1, 2, 3, 4)
@@ -40,7 +40,9 @@ for seed in seeds:
     begin = time.perf_counter()
     posts[seed] = post = ci.Posterior.sample(ci.Problem(model, story, data, priors), sampler, seed=seed)
     clearance = post.summary().loc["k_l"]
-    rows.append((seed, time.perf_counter() - begin, post.verdict.passed, clearance["median"], clearance["q5"], clearance["q95"]))
+    rows.append(
+        (seed, time.perf_counter() - begin, post.verdict.passed, clearance["median"], clearance["q5"], clearance["q95"])
+    )
 table = pd.DataFrame(rows, columns=["data set", "seconds", "passed", "k_l", "q5", "q95"])
 table.round(3)
 
@@ -61,7 +63,7 @@ with styled():
     ax.axvline(float(values(model)["k_l"]), color=ORANGE, ls="--", label="truth")
     ax.set(yticks=at, yticklabels=table["data set"], xlabel="$k_l$ [1/h]", ylabel="data set", xscale="log")
     ax.legend(fontsize=8.5)
-figure  # noqa: B018
+figure
 
 # %% [markdown]
 # ## From the command line
@@ -74,8 +76,8 @@ figure  # noqa: B018
 #
 # ## How wide does it pay?
 #
-# Gradients of the density, for so many points at once. A processor gains until its cores and vector units are busy; a GPU begins where
-# the processor ends.
+# Gradients of the density, for so many points at once. A processor gains until its cores and vector units are busy; a
+# GPU begins where the processor ends.
 
 # %%
 problem = posts[seeds[0]].problem
@@ -101,10 +103,11 @@ pd.DataFrame(timed, columns=["side by side", "ms", "gradients per second"]).roun
 # The same program runs on a GPU in double precision (extra `cuda13` or `cuda12`):
 #
 #     cytostorm fit device=gpu sampler=chees sampler.num_chains=1024
-#     cytostorm fit device=auto                                        # takes it where the problem is wide enough, and says why
+#     cytostorm fit device=auto       # takes it where the problem is wide enough
 #
 # ## What to conclude, and what not
 #
 # - Compile once, fit often: keep one kind of data per study, and the cache (`CYTOSTORM_CACHE`) between runs.
 # - For one patient and four chains the processor is the better device. Width decides, not fashion.
-# - Four intervals out of four say little about calibration; `cytostorm calibrate` asks hundreds ([Calibration](../calibration.md)).
+# - Four intervals out of four say little about calibration; `cytostorm calibrate` asks hundreds
+#   ([Calibration](../calibration.md)).

@@ -6,8 +6,9 @@
 # %% [markdown]
 # # First fit in five minutes
 #
-# Healthy volunteers were given endotoxin (LPS, 2 ng/kg), and their IL-6 rose five hundredfold within two hours and fell again. What do
-# eight such means tell of the loop that a cytokine storm is made of? We fit, look, predict, and say what may be concluded.
+# Healthy volunteers were given endotoxin (LPS, 2 ng/kg), and their IL-6 rose five hundredfold within two hours and fell
+# again. What do eight such means tell of the loop that a cytokine storm is made of? We fit, look, predict, and say what
+# may be concluded.
 
 # %% tags=["parameters"]
 run = "runs/first_fit"  # the run folder; a finished one is read and not fitted again
@@ -16,8 +17,8 @@ more: list[str] = []  # more overrides of the fit
 # %% [markdown]
 # ## The readings
 #
-# They ship with the package: geometric means of 20 series with their scatter
-# ([source and caveats](https://arxiv.org/abs/2308.01495)).
+# They ship with the package: geometric means of 20 series with their scatter ([source and
+# caveats](https://arxiv.org/abs/2308.01495)).
 
 # %%
 from pathlib import Path
@@ -30,8 +31,8 @@ readings.table()[["subject", "time_h", "analyte", "value", "unit", "sd", "n"]]
 # %% [markdown]
 # ## The fit
 #
-# One command, `cytostorm fit`, or the same from Python. It solves the minimal feedback model some hundred thousand times: LPS
-# activates cells, cells make IL-6, IL-6 activates more cells (the gain), and a slow regulator brakes.
+# One command, `cytostorm fit`, or the same from Python. It solves the minimal feedback model some hundred thousand
+# times: LPS activates cells, cells make IL-6, IL-6 activates more cells (the gain), and a slow regulator brakes.
 
 # %%
 from cytostorm.scripts import cli
@@ -42,16 +43,17 @@ if not Path(run, "manifest.json").exists():
 # %% [markdown]
 # ## The posterior: verdict first
 #
-# `Posterior` is the ArviZ tree of the run with the verbs that one wants of it. It shows its verdict before its numbers, for a
-# posterior that fails its checks is not to be read.
+# `Posterior` is the ArviZ tree of the run with the verbs that one wants of it. It shows its verdict before its numbers,
+# for a posterior that fails its checks is not to be read.
 
 # %%
 post = ci.Posterior.load(run)
 post
 
 # %% [markdown]
-# **Contraction** says how much narrower the posterior is than the prior: 0, nothing learned; 1, known. Clearance (`k_l`) and the drive
-# (`u0`, `t_u`, `n_u`) were learned well. The feedback gain `gamma` was not: what stands there is the prior.
+# **Contraction** says how much narrower the posterior is than the prior: 0, nothing learned; 1, known. Clearance
+# (`k_l`) and the drive (`u0`, `t_u`, `n_u`) were learned well. The feedback gain `gamma` was not: what stands there is
+# the prior.
 #
 # ## The fit over its readings
 #
@@ -67,10 +69,11 @@ post.plot_trajectories()
 post.plot_prior()
 
 # %% [markdown]
-# Blue on grey is learning. Where blue covers grey (`gamma`, `x_l`, `w_r`), other data must speak: `cytostorm identify` says which.
+# Blue on grey is learning. Where blue covers grey (`gamma`, `x_l`, `w_r`), other data must speak: `cytostorm identify`
+# says which.
 #
-# Gain and clearance together, and the fold beyond which a storm state exists. The cloud crosses the dashed line: eight readings of
-# people who recovered do not even say whether they *could* have stormed.
+# Gain and clearance together, and the fold beyond which a storm state exists. The cloud crosses the dashed line: eight
+# readings of people who recovered do not even say whether they *could* have stormed.
 
 # %%
 post.plot_pair()
@@ -93,8 +96,9 @@ infused = post.predict("lps_infusion", data=ci.bundled("endotoxemia_infusion"))
 infused
 
 # %% [markdown]
-# It misses most of them. What one bolus teaches does not carry over to an infusion: other people, and a drive that the minimal model has
-# only learned for one shape of dose. A posterior that passes its verdict is sampled well; that does not make the model right.
+# It misses most of them. What one bolus teaches does not carry over to an infusion: other people, and a drive that the
+# minimal model has only learned for one shape of dose. A posterior that passes its verdict is sampled well; that does
+# not make the model right.
 #
 # ## Everything of ArviZ works
 

@@ -6,8 +6,9 @@
 # %% [markdown]
 # # Forecasting a storm
 #
-# IL-6 and CRP are read twice a day. After each reading: will IL-6 exceed 1000 pg/mL within one, two or three days? Two synthetic patients
-# with the same infection, one whose feedback gain lies above the fold and one below. On the first day they look alike.
+# IL-6 and CRP are read twice a day. After each reading: will IL-6 exceed 1000 pg/mL within one, two or three days? Two
+# synthetic patients with the same infection, one whose feedback gain lies above the fold and one below. On the first
+# day they look alike.
 
 # %% tags=["parameters"]
 gains = {"storm": 4.0, "recovers": 1.2}
@@ -37,8 +38,8 @@ for seed, (label, gain) in enumerate(gains.items()):
 # %% [markdown]
 # ## After every reading
 #
-# The forecast knows the prior of a host and the readings so far, and nothing else. One pool of weighted points serves them all: no new
-# fit for every reading.
+# The forecast knows the prior of a host and the readings so far, and nothing else. One pool of weighted points serves
+# them all: no new fit for every reading.
 
 # %%
 seen = ci.forecast(patients, num_points=num_points, step_h=step_h)
@@ -49,8 +50,8 @@ for line in seen.lines:
 seen.plot()
 
 # %% [markdown]
-# Above, the last forecast; below, what was said after each reading. The alarm, a chance of one half, comes while IL-6 is still far below
-# the threshold.
+# Above, the last forecast; below, what was said after each reading. The alarm, a chance of one half, comes while IL-6
+# is still far below the threshold.
 
 # %%
 columns = ["patient", "time_h", "readings", "exceeds_24h", "exceeds_48h", "exceeds_72h", "doubling_median", "margin_median"]
@@ -66,13 +67,14 @@ early = ci.forecast(patients, known_until_h=48.0, num_points=num_points, step_h=
 early.plot()
 
 # %% [markdown]
-# The bands are wide and the chances moderate. That is what a forecast should look like while little is known; how often such chances came
-# true is counted over fifty patients in [Warning before the storm](../warning.md).
+# The bands are wide and the chances moderate. That is what a forecast should look like while little is known; how often
+# such chances came true is counted over fifty patients in [Warning before the storm](../warning.md).
 #
 # ## What to conclude, and what not
 #
-# - Where the model is right, a rise can be told from a storm before the threshold: by its doubling and by the margin to the fold.
-# - Two patients prove nothing about calibration: [fifty do](../warning.md), and in [real CAR-T patients](../warning_cart.md) the chances
-#   were too high.
+# - Where the model is right, a rise can be told from a storm before the threshold: by its doubling and by the margin to
+#   the fold.
+# - Two patients prove nothing about calibration: [fifty do](../warning.md), and in [real CAR-T
+#   patients](../warning_cart.md) the chances were too high.
 # - The forecast is as good as its prior. A host outside it is forecast wrongly and with confidence.
 # - This is research software: no alarm of it may guide care.

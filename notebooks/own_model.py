@@ -6,8 +6,9 @@
 # %% [markdown]
 # # Your own model
 #
-# Is there any need of feedback to explain IL-6 after endotoxin? We write the simplest rival, a pulse that passes through the body and
-# leaves, fit it to the same readings as the feedback model, and ask which predicts better. It takes thirty lines.
+# Is there any need of feedback to explain IL-6 after endotoxin? We write the simplest rival, a pulse that passes
+# through the body and leaves, fit it to the same readings as the feedback model, and ask which predicts better. It
+# takes thirty lines.
 
 # %% tags=["parameters"]
 sampler_settings = {"num_points": 4096}  # of the independence sampler
@@ -58,8 +59,8 @@ class Pulse(Model):
 # %% [markdown]
 # ## The problem
 #
-# Problem = model + scenario + readings + priors + noise. A prior by `median` and `fold`: 90 % of its mass lies within median/fold and
-# median x fold.
+# Problem = model + scenario + readings + priors + noise. A prior by `median` and `fold`: 90 % of its mass lies within
+# median/fold and median x fold.
 
 # %%
 readings = ci.bundled("endotoxemia_bolus")
@@ -77,7 +78,8 @@ pulse
 pulse.plot_trajectories()
 
 # %% [markdown]
-# The pulse passes its verdict and still misses the readings: sampled well, and wrong. A chain of exponentials rises and falls too gently.
+# The pulse passes its verdict and still misses the readings: sampled well, and wrong. A chain of exponentials rises and
+# falls too gently.
 #
 # ## The rival
 #
@@ -93,7 +95,8 @@ feedback.plot_trajectories()
 # %% [markdown]
 # ## Which is better?
 #
-# By the evidence (how well each predicted the readings before it saw any), and by what was read relative to what was predicted:
+# By the evidence (how well each predicted the readings before it saw any), and by what was read relative to what was
+# predicted:
 
 # %%
 evidence = {name: post.sample_stats.attrs["log_evidence"] for name, post in {"pulse": pulse, "feedback": feedback}.items()}
@@ -106,8 +109,8 @@ pulse.plot_readings()
 feedback.plot_readings()
 
 # %% [markdown]
-# But which *part* of the rival helps? It has ten sampled parameters, and its drive may be as sharp as it likes (`n_u`). What tells feedback
-# from a sharper pulse is not in these readings: the gain of the feedback model was hardly learned.
+# But which *part* of the rival helps? It has ten sampled parameters, and its drive may be as sharp as it likes (`n_u`).
+# What tells feedback from a sharper pulse is not in these readings: the gain of the feedback model was hardly learned.
 
 # %%
 feedback.summary().loc[["gamma", "n_u", "k_l"], ["median", "q5", "q95", "contraction", "taught"]].round(2)
@@ -121,9 +124,12 @@ pulse.predict(Scenario(bolus("s1", 4.0)), until_h=12.0, num_times=num_times)
 # %% [markdown]
 # ## What to conclude, and what not
 #
-# - Three exponential stages without feedback cannot make IL-6 rise and fall as it does: the evidence is against them by far.
-# - That does not prove feedback: a sharper pulse would do as well. To tell them, read what differs between them, such as a second dose.
-# - `k` and `k_l` trade against each other: which of two rates is the clearance, a single curve does not say for certain.
+# - Three exponential stages without feedback cannot make IL-6 rise and fall as it does: the evidence is against them by
+#   far.
+# - That does not prove feedback: a sharper pulse would do as well. To tell them, read what differs between them, such
+#   as a second dose.
+# - `k` and `k_l` trade against each other: which of two rates is the clearance, a single curve does not say for
+#   certain.
 #
-# From the command line the same class is a file: `cytostorm fit experiment=own model.path=pulse.py data.path=readings.csv`
-# ([your own model](../own_model.md)).
+# From the command line the same class is a file: `cytostorm fit experiment=own model.path=pulse.py
+# data.path=readings.csv` ([your own model](../own_model.md)).

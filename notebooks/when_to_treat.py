@@ -6,9 +6,9 @@
 # %% [markdown]
 # # When to treat
 #
-# A patient with a viral infection; IL-6 has begun to rise. Tocilizumab now, in a day, in three days, or dexamethasone, or nothing? Too
-# early, and brakes are put on an immune system that has a virus to clear; too late, and tissue is lost. We compare every choice on the
-# same draws of the same patient, so that what differs is the treatment alone.
+# A patient with a viral infection; IL-6 has begun to rise. Tocilizumab now, in a day, in three days, or dexamethasone,
+# or nothing? Too early, and brakes are put on an immune system that has a virus to clear; too late, and tissue is lost.
+# We compare every choice on the same draws of the same patient, so that what differs is the treatment alone.
 #
 # The patient is synthetic: model and truth are ours. Nothing here is advice for a patient.
 
@@ -59,8 +59,8 @@ for line in found.lines:
 found.plot_fans("il6")
 
 # %% [markdown]
-# Dotted grey is the untreated course, blue the treated from its best start. Note how wide both are: the comparison is sharp only because it
-# is paired, draw by draw.
+# Dotted grey is the untreated course, blue the treated from its best start. Note how wide both are: the comparison is
+# sharp only because it is paired, draw by draw.
 
 # %%
 found.plot_starts()
@@ -72,8 +72,8 @@ found.table[columns].sort_values("utility", ascending=False).head(8).round(3)
 # %% [markdown]
 # ## How sure is the best choice?
 #
-# The best on average is the best in few of the draws: many choices are nearly as good, and regret, what is lost by choosing one, is the
-# number to look at.
+# The best on average is the best in few of the draws: many choices are nearly as good, and regret, what is lost by
+# choosing one, is the number to look at.
 
 # %%
 found.plot_best()
@@ -90,8 +90,8 @@ found.tables["sensitivity"].head(6).round(3)
 # %% [markdown]
 # ## The answer depends on what is valued
 #
-# The utility above weighs tissue damage against the infection that treatment lets grow. Someone who counts only the hours of IL-6 above
-# 1000 pg/mL is blind to the virus, and sees another problem:
+# The utility above weighs tissue damage against the infection that treatment lets grow. Someone who counts only the
+# hours of IL-6 above 1000 pg/mL is blind to the virus, and sees another problem:
 
 # %%
 blind = post.compare(
@@ -100,11 +100,14 @@ blind = post.compare(
 blind.plot_starts(["hours_severe", "burden_doublings"])
 
 # %% [markdown]
-# Both panels on the right are outcomes, not values: whoever chooses has to say what an hour of storm is worth in doublings of an infection.
+# Both panels on the right are outcomes, not values: whoever chooses has to say what an hour of storm is worth in
+# doublings of an infection.
 #
 # ## What to conclude, and what not
 #
-# - In this model and for this patient, earlier is better, and the window stays open for days; regret of waiting half a day is small.
+# - In this model and for this patient, earlier is better, and the window stays open for days; regret of waiting half a
+#   day is small.
 # - A prediction of the course is wide, a comparison of choices is not: compare paired.
 # - Which choice is best follows from the utility as much as from the biology. State it.
-# - The model's drugs and damage carry assumed numbers ([treatments](../trials.md)); directions were held against trials, sizes were not.
+# - The model's drugs and damage carry assumed numbers ([treatments](../trials.md)); directions were held against
+#   trials, sizes were not.

@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 
 import cytostorm.inference as ci
 from cytostorm.inference.analyte import canonical
-from cytostorm.inference.style import save_figure
 from cytostorm.inference.results.foreseen import Watched, foresee, known_rows
+from cytostorm.inference.style import save_figure
 
 from . import device
 from .compose import blame, build, plain

@@ -33,7 +33,7 @@ def test_a_notebook_runs_and_shows_figures(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of libraries about small numbers
-        found, names = render.run(ROOT / "notebooks" / f"{name}.py", SMALL[name])
+        found, _ = render.run(ROOT / "notebooks" / f"{name}.py", SMALL[name])
     pieces = [kind for ran in found for kind, _ in ran.pieces]
     assert pieces.count("png") >= 2 or pieces.count("html") >= 2
     text = render.page(name, found, tmp_path, 1.0)

@@ -108,7 +108,17 @@ ORDER = {
         *("keys", "analyte", "cells", "covariates", "observations", "cohort", "tables", "prior", "site", "noise"),
         *("gradient", "problem", "synthetic", "assay", "variability", "panel", "arguments", "population"),
         *("samplers", "predictive", "population_tree", "summary", "posterior", "verdict", "style", "figures", "prediction"),
-        *("decisions", "warning", "identifiability", "calibration", "selection", "population_figures", "checks", "report", "results"),
+        *(
+            "decisions",
+            "warning",
+            "identifiability",
+            "calibration",
+            "selection",
+            "population_figures",
+            "checks",
+            "report",
+            "results",
+        ),
     ],
     "inference/tables": [
         *("table", "catalogue", "converters", "published", "form", "nonmem", "export", "account", "tidy"),

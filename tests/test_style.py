@@ -7,8 +7,8 @@ from matplotlib.colors import to_rgb
 
 from cytostorm.inference import style
 from cytostorm.inference.figures import trajectories
-from cytostorm.inference.results.finished import finished
 from cytostorm.inference.results.configured import prepared
+from cytostorm.inference.results.finished import finished
 
 
 @pytest.fixture

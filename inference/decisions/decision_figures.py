@@ -1,15 +1,28 @@
 """Figures of a comparison. Arms differ by line style, marker and hatch as well as by colour: they can be told in grey."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..style import BLUE, COLORS, GREY, HATCHES, INK, QUANTILES, band, clock, log_axis, look, named, panels, styled, thresholds
+from ..style import (
+    BLUE,
+    COLORS,
+    GREY,
+    HATCHES,
+    INK,
+    QUANTILES,
+    band,
+    clock,
+    log_axis,
+    look,
+    named,
+    panels,
+    styled,
+    thresholds,
+)
 from .counterfactual import Comparison
 from .decide import best_shares, cases, courses
 from .options import NOW, TRIGGER
@@ -116,7 +129,9 @@ def best(comparison: Comparison, utility: Utility, patient: int | None = None) -
             start = [comparison.options[i].start_h for i in index]
             right.plot(start, regret[index], lw=1.6, ms=4, label=_named(which), **look(k))
         right.axhline(regret[0], color=GREY, lw=1.2)
-        right.set(title="what is lost by choosing it", ylabel="expected regret [utility]", xlabel=_axis(comparison), ylim=(0, None))
+        right.set(
+            title="what is lost by choosing it", ylabel="expected regret [utility]", xlabel=_axis(comparison), ylim=(0, None)
+        )
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, fontsize=8.5, ncols=4, loc="outside upper center")
     return figure

@@ -29,8 +29,9 @@ def bands(tree: xr.DataTree, analyte: str | None = None) -> pd.DataFrame:
         for name in names if analyte is None else [analyte]:
             draws = own[name].values.reshape(-1, own["time"].size)
             q = np.nanquantile(draws, list(LEVELS.values()), axis=0)
-            table = {"subject": str(subject), "analyte": name, "unit": curves[name].attrs["units"], "time_h": own["time"].values}
-            parts.append(pd.DataFrame(table | dict(zip(LEVELS, q, strict=True))))
+            table = {"subject": str(subject), "analyte": name, "unit": curves[name].attrs["units"]}
+            table |= {"time_h": own["time"].values, **dict(zip(LEVELS, q, strict=True))}
+            parts.append(pd.DataFrame(table))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -44,8 +45,8 @@ def described(tree: xr.DataTree, config: Mapping[str, Any]) -> str:
     draws = f"{posterior.sizes['chain']} x {posterior.sizes['draw']} draws"
     low, high = float(read["time"].min()), float(read["time"].max())
     return (
-        f"{read.sizes['obs_id']} readings of {analytes} in {who}, {low:g} to {high:g} h; {_model(config)}; {sampled} parameters"
-        f" with a prior, {draws}"
+        f"{read.sizes['obs_id']} readings of {analytes} in {who}, {low:g} to {high:g} h; {_model(config)};"
+        f" {sampled} parameters with a prior, {draws}"
     )
 
 

@@ -46,7 +46,10 @@ def judged(passed: bool, facts: str, reasons: Sequence[str]) -> str:
 
 def learned(summary: pd.DataFrame) -> pd.DataFrame:
     """What a summary says of every parameter, for readers."""
-    span = lambda low, high: [f"{plain(a)} to {plain(b)}" for a, b in zip(summary[low], summary[high], strict=True)]  # noqa: E731
+
+    def span(low: str, high: str) -> list[str]:
+        return [f"{plain(a)} to {plain(b)}" for a, b in zip(summary[low], summary[high], strict=True)]
+
     return pd.DataFrame(
         {
             "parameter": summary.index.astype(str),
@@ -66,7 +69,8 @@ def tabled(frame: pd.DataFrame) -> str:
     """A table, numbers in three significant digits; of a long one the first rows."""
     heads = "".join(_cell("th", str(name).replace("_", " "), frame[name]) for name in frame)
     rows = frame.head(MOST).to_dict("records")
-    body = "".join("<tr>" + "".join(_cell("td", _shown(x), frame[name]) for name, x in row.items()) + "</tr>" for row in rows)
+    cells = ("".join(_cell("td", _shown(x), frame[name]) for name, x in row.items()) for row in rows)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
     rest = f"<p>{len(frame) - MOST} more rows</p>" if len(frame) > MOST else ""
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{rest}"
 

@@ -106,7 +106,8 @@ class Pictures:
     @property
     def _sampled(self) -> list[str]:
         posterior = self._tree["posterior"].to_dataset()
-        return [str(name) for name, x in posterior.data_vars.items() if "prior_log_sd" in x.attrs and "subject" not in x.dims]
+        shared = [name for name, x in posterior.data_vars.items() if "subject" not in x.dims]
+        return [str(name) for name in shared if "prior_log_sd" in posterior[name].attrs]
 
     def _need_many(self) -> None:
         if not self._of_many:

@@ -21,7 +21,7 @@ from ..prediction.forecast import Forecast, design, known_subjects, new_subjects
 from ..prediction.forecast_tree import bands, forecast_tree, held_out, subjects
 from ..problem import Problem
 from ..verdict import PARETO_K
-from .configured import Config, arms_of, prepared, under, world
+from .configured import Config, prepared, under, world
 from .construct import build
 from .page import Told
 
@@ -83,8 +83,8 @@ class Predicted(Told):
 
     def plot(self) -> Any:
         """Bands of curve and reading over the readings, known and held out."""
-        from ..style import closed
         from ..prediction.forecast_figure import bands_figure
+        from ..style import closed
 
         return closed(bands_figure(self.forecast, self.table))
 
