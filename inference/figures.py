@@ -51,7 +51,7 @@ def trajectories(tree: xr.DataTree, data: Observations) -> Figure:
             readings(ax, data, rows)
             log_axis(ax, min(q[0].min(), data.value[rows].min()), max(q[4].max(), data.value[rows].max()), spare=3)
             clock(ax)
-            doses(ax, curves.attrs.get("dose_h", ()))
+            doses(ax, np.atleast_1d(curves.attrs.get("dose_h", ())))
             thresholds(ax, analyte)
             ax.set_ylabel(named(analyte, curves[analyte].attrs["units"]))
             ax.legend(loc="upper right", fontsize=9)

@@ -4,7 +4,7 @@ Blue is the posterior, grey the prior or what was not treated, ink what was read
 limits. What is told by colour is told by line, marker, hatch or place as well.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -103,9 +103,7 @@ def symbol(attributes: Any) -> str:
     return f"${attributes['symbol']}$" + ("" if unit == "1" else f" [{unit}]")
 
 
-def band(
-    ax: Axes, x: np.ndarray, q: Sequence[np.ndarray], color: str = BLUE, label: str = "", line: Any = "-", lw: float = 1.6
-) -> None:
+def band(ax: Axes, x: Any, q: Any, color: str = BLUE, label: str = "", line: Any = "-", lw: float = 1.6) -> None:
     """The 90 % and 50 % bands and the median of draws, of which `q` are the `QUANTILES`."""
     of = f"{label} " if label else ""
     ax.fill_between(x, q[0], q[4], color=color, alpha=OUTER, lw=0, label=f"{of}90 %")

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import cytostorm.inference as ci
 
-readings = ci.bundled("endotoxemia_bolus")
+readings = ci.shipped("data", "endotoxemia_bolus")
 readings.table()[["subject", "time_h", "analyte", "value", "unit", "sd", "n"]]
 
 # %% [markdown]
@@ -92,7 +92,7 @@ post.predict(Scenario(bolus("lps", 4.0)), until_h=12.0)
 # A prediction is worth what it risks. Other volunteers were given LPS over four hours; the fit has never seen them:
 
 # %%
-infused = post.predict("lps_infusion", data=ci.bundled("endotoxemia_infusion"))
+infused = post.predict("lps_infusion", data=ci.shipped("data", "endotoxemia_infusion"))
 infused
 
 # %% [markdown]

@@ -63,7 +63,7 @@ class Pulse(Model):
 # median/fold and median x fold.
 
 # %%
-readings = ci.bundled("endotoxemia_bolus")
+readings = ci.shipped("data", "endotoxemia_bolus")
 priors = ci.Priors(
     k={"median": 2.0, "fold": 4.0},
     p={"median": 1000.0, "fold": 10.0},

@@ -34,7 +34,7 @@ class Wanted:
     dose: Any = (1.0,)
     clock: str = NOW
     clocks: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=lambda: CLOCKS)
-    arms: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    arms: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     outcome: Any = "storm"
     utility: Any = "storm"
     now_h: float | None = None
