@@ -54,7 +54,7 @@ def trajectories(tree: xr.DataTree, data: Observations) -> Figure:
             doses(ax, np.atleast_1d(curves.attrs.get("dose_h", ())))
             thresholds(ax, analyte)
             ax.set_ylabel(named(analyte, curves[analyte].attrs["units"]))
-            ax.legend(loc="upper right", fontsize=9)
+            ax.legend(fontsize=8.5, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 

@@ -6,7 +6,7 @@
 # %% [markdown]
 # # First fit in five minutes
 #
-# Healthy volunteers were given endotoxin (LPS, 2 ng/kg), and their IL-6 rose five hundredfold within two hours and fell
+# Healthy volunteers were given endotoxin (LPS, 2 ng/kg), and their IL-6 rose several hundredfold within two hours and fell
 # again. What do eight such means tell of the loop that a cytokine storm is made of? We fit, look, predict, and say what
 # may be concluded.
 

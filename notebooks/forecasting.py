@@ -22,13 +22,11 @@ step_h = 1.0
 # The model is the storm network, the story a virus; what differs is the gain `k_fb` alone.
 
 # %%
-import numpy as np
-
 import cytostorm.inference as ci
 from cytostorm.models import Network, Solver, Treatment, stage
 
 model, story = stage(Network(), ci.shipped("trigger", "viral"), Treatment())
-priors, times = ci.shipped("prior", "network"), tuple(np.arange(0.0, last_h + 1, 12.0))
+priors, times = ci.shipped("prior", "network"), tuple(12.0 * k for k in range(int(last_h // 12) + 1))
 
 patients = {}
 for seed, (label, gain) in enumerate(gains.items()):

@@ -116,6 +116,15 @@ feedback.plot_readings()
 feedback.summary().loc[["gamma", "n_u", "k_l"], ["median", "q5", "q95", "contraction", "taught"]].round(2)
 
 # %% [markdown]
+# And within the pulse, which rate is which? Two rates of one falling curve can be mistaken for each other:
+
+# %%
+import numpy as np
+
+logs = np.log([pulse.posterior[name].values.ravel() for name in ("k", "k_l", "p")])
+print("correlation of the logarithms: k and k_l {:.2f}, k_l and p {:.2f}".format(*np.corrcoef(logs)[1, [0, 2]]))
+
+# %% [markdown]
 # ## A model of your own has all verbs
 
 # %%
@@ -126,7 +135,7 @@ pulse.predict(Scenario(bolus("s1", 4.0)), until_h=12.0, num_times=num_times)
 #
 # - Three exponential stages without feedback cannot make IL-6 rise and fall as it does: the evidence is against them by
 #   far.
-# - That does not prove feedback: a sharper pulse would do as well. To tell them, read what differs between them, such
+# - That does not prove feedback: a sharper pulse may do as well. To tell them, read what differs between them, such
 #   as a second dose.
 # - `k` and `k_l` trade against each other: which of two rates is the clearance, a single curve does not say for
 #   certain.

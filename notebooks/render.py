@@ -108,7 +108,7 @@ def _shown(value: Any) -> list[tuple[str, Any]]:
         pieces.append(("text", repr(value)))
     for figure in figures:
         file = io.BytesIO()
-        figure.savefig(file, format="png")
+        figure.savefig(file, format="png", dpi=110, bbox_inches="tight")
         pieces.append(("png", file.getvalue()))
         plt.close(figure)
     return pieces
@@ -131,7 +131,7 @@ def page(name: str, found: list[Ran], folder: Path, seconds: float) -> str:
                     (folder / f"{name}_{count}.png").write_bytes(png)
                     text = f"![{text or 'figure'}]({name}_{count}.png)"
                 parts.append(text)
-    parts.append(f"*`python notebooks/render.py {name}` wrote this page; the notebook ran in {seconds:.0f} s.*")
+    parts.append(f"*`python notebooks/render.py {name}` wrote this page; the notebook took {seconds:.0f} s of a processor.*")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -165,10 +165,10 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     PAGES.mkdir(exist_ok=True)
     for name in parser.parse_args().names:
-        begin = time.perf_counter()
+        begin = time.process_time()
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             found, _ = run(HERE / f"{name}.py")
-            seconds = time.perf_counter() - begin
+            seconds = time.process_time() - begin
             (PAGES / f"{name}.md").write_text(page(name, found, PAGES, seconds), encoding="utf-8")
         print(f"{name}: {seconds:.0f} s", file=sys.stderr)
 

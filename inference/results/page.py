@@ -94,6 +94,6 @@ def folded(title: str, inside: str) -> str:
 def picture(figure: Any, text: str) -> str:
     """A figure inside a page; `text` is said in its place where it cannot be seen."""
     file = io.BytesIO()
-    figure.savefig(file, format="png")
+    figure.savefig(file, format="png", dpi=110, bbox_inches="tight")
     inside = base64.b64encode(file.getvalue()).decode()
     return f'<img style="max-width:100%" alt="{escape(text)}" src="data:image/png;base64,{inside}">'
