@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullFormatter
 
 from cytostorm.models import HOURS
 from cytostorm.models.readout import HEALTHY_IL6, SEVERE_IL6
@@ -29,6 +29,7 @@ LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of a band
+STEPS = (12, 24, 48, 72, 96, 120, 168, 336, 672, 1344, 2688)  # between ticks of hours: half days, days, weeks
 OUTER, INNER = 0.22, 0.3  # how dense the 90 % band is, and the 50 % band over it
 
 STYLE: Any = {
@@ -160,7 +161,8 @@ def clock(ax: Axes, labelled: bool = True) -> None:
         ax.set_xticks(ticks * hours, [f"{tick:g}" for tick in ticks])
         ax.set_xlim(low, high)
     elif high - low > 48:
-        ax.xaxis.set_major_locator(MaxNLocator(7, steps=[1.2, 2.4, 4.8, 7.2, 9.6]))
+        step = next((x for x in STEPS if high - low <= 8 * x), STEPS[-1])
+        ax.xaxis.set_major_locator(MultipleLocator(step))
     if labelled:
         ax.set_xlabel(f"time [{unit}]")
 

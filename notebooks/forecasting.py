@@ -48,8 +48,9 @@ for line in seen.lines:
 seen.plot()
 
 # %% [markdown]
-# Above, the last forecast; below, what was said after each reading. The alarm, a chance of one half, comes while IL-6
-# is still far below the threshold.
+# Above, the last forecast; below, what was said after each reading. In the patient who storms the alarm, a chance of
+# one half, comes while IL-6 is a tenth of the threshold. Later the chance sinks again: the curve has reached its
+# height, about the threshold, and the question is always what is still to come.
 
 # %%
 columns = ["patient", "time_h", "readings", "exceeds_24h", "exceeds_48h", "exceeds_72h", "doubling_median", "margin_median"]

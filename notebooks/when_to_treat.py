@@ -100,14 +100,16 @@ blind = post.compare(
 blind.plot_starts(["hours_severe", "burden_doublings"])
 
 # %% [markdown]
-# Both panels on the right are outcomes, not values: whoever chooses has to say what an hour of storm is worth in
-# doublings of an infection.
+# Now tocilizumab looks harmful unless it is given at once: it blocks the receptors that clear IL-6, so that more of it
+# is read while the patient is better off. And doublings of the infection, on the right, do not count at all. A number
+# that is easy to measure is not what one wants for a patient; whoever chooses has to say what is wanted.
 #
 # ## What to conclude, and what not
 #
 # - In this model and for this patient, earlier is better, and the window stays open for days; regret of waiting half a
 #   day is small.
 # - A prediction of the course is wide, a comparison of choices is not: compare paired.
-# - Which choice is best follows from the utility as much as from the biology. State it.
+# - Which choice is best follows from the utility as much as from the biology. State it; measured IL-6 alone misleads
+#   under tocilizumab.
 # - The model's drugs and damage carry assumed numbers ([treatments](../trials.md)); directions were held against
 #   trials, sizes were not.

@@ -17,16 +17,13 @@ GOOD, BAD = "#1b7837", "#b2182b"  # beside words that say the same
 class Told:
     """An answer of a posterior: it shows itself by its words, its figures and its table."""
 
-    lines: Sequence[str]
-    table: pd.DataFrame
-
     def _figures(self) -> list[Any]:
         return []
 
-    def __repr__(self) -> str:
+    def __repr__(self: Any) -> str:
         return "\n".join([f"{type(self).__name__}:", *(f"  {line}" for line in self.lines)])
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self: Any) -> str:
         shown = "".join(picture(figure, f"{type(self).__name__}: {self.lines[0]}") for figure in self._figures())
         return f"{listed(self.lines)}{shown}{folded('table', tabled(self.table))}"
 
@@ -67,7 +64,7 @@ def learned(summary: pd.DataFrame) -> pd.DataFrame:
 
 def tabled(frame: pd.DataFrame) -> str:
     """A table, numbers in three significant digits; of a long one the first rows."""
-    heads = "".join(_cell("th", str(name).replace("_", " "), frame[name]) for name in frame)
+    heads = "".join(_cell("th", str(name).replace("_", " "), frame[name]) for name in frame.columns)
     rows = frame.head(MOST).to_dict("records")
     cells = ("".join(_cell("td", _shown(x), frame[name]) for name, x in row.items()) for row in rows)
     body = "".join(f"<tr>{row}</tr>" for row in cells)
@@ -75,7 +72,7 @@ def tabled(frame: pd.DataFrame) -> str:
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{rest}"
 
 
-def _cell(tag: str, text: str, column: pd.Series) -> str:
+def _cell(tag: str, text: str, column: Any) -> str:
     side = "right" if pd.api.types.is_numeric_dtype(column) and column.dtype != bool else "left"
     return f'<{tag} style="text-align:{side}">{escape(text)}</{tag}>'
 
