@@ -55,7 +55,7 @@ class Wanted:
 
 def outcomes_of(wanted: Wanted) -> tuple[dict[str, Outcome], Utility]:
     """The outcomes, with the next reading among them, and what they are worth. Raises `ValueError` for what is neither."""
-    outcomes: dict[str, Any] = dict(build(named_or("outcome", wanted.outcome)))
+    outcomes: Any = build(named_or("outcome", wanted.outcome))
     if wrong := [name for name, outcome in outcomes.items() if not isinstance(outcome, Outcome)]:
         raise ValueError(f"`outcome.{wrong[0]}` is no outcome; give one of cytostorm.inference.decisions.outcomes")
     utility = build(named_or("utility", wanted.utility))

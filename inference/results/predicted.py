@@ -34,8 +34,8 @@ class Asked:
     treatment: Any = None
     scenario: Scenario | None = None
     data: Any = None
-    known_until_h: float | None = None
-    until_h: float | None = None
+    known_until_h: Any = None
+    until_h: Any = None
     num_times: int = 97
     analytes: Sequence[str] | None = None
     num_draws: int | None = None
