@@ -11,7 +11,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export CYTOSTORM_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help setup fit test test-slow test-slurm test-ray lint docs accessibility timing trials benchmark kills certificates lock clean
+.PHONY: help setup fit test test-slow test-slurm test-ray lint docs accessibility notebooks timing trials benchmark kills certificates lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ accessibility: $(READY) $(AXE)  ## check REPORTS="a/report.html ..." with axe-co
 $(AXE):
 	@mkdir -p $(TOOLS)/axe
 	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/axe axe-core@4
+
+notebooks: $(READY)  ## run the notebooks; writes docs/notebooks
+	$(BIN)/python notebooks/render.py $(ARGS)
 
 benchmark: $(READY) $(STAN)/.ready  ## time and accuracy here, against LSODA, plain C and Stan (an hour)
 	$(BIN)/cytostorm benchmark $(ARGS)

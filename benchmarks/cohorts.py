@@ -24,8 +24,8 @@ from scipy.stats import binom
 
 import cytostorm.inference as ci
 from cytostorm.inference.arguments import jitted
-from cytostorm.inference.figures import BLUE, GREY, styled
 from cytostorm.inference.keys import branches, root
+from cytostorm.inference.style import BLUE, GREY, styled
 from cytostorm.inference.verdict import largest_rhat
 from cytostorm.scripts import device
 from cytostorm.scripts.compose import composed

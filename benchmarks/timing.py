@@ -14,8 +14,8 @@ from cytostorm.inference.decisions.counterfactual import compare
 from cytostorm.inference.decisions.options import NOW, Clock, options
 from cytostorm.inference.decisions.patients import Patient, expected
 from cytostorm.inference.keys import root
+from cytostorm.inference.results.choices import courses_of
 from cytostorm.models import Solver
-from cytostorm.scripts.choices import courses_of
 from cytostorm.scripts.compose import build, composed
 from cytostorm.scripts.data import place
 from cytostorm.scripts.problem import world

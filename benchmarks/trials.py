@@ -16,8 +16,8 @@ from cytostorm.inference.decisions.options import NOW, Clock, options
 from cytostorm.inference.decisions.outcomes import Doublings, Peak
 from cytostorm.inference.decisions.patients import expected
 from cytostorm.inference.keys import root
+from cytostorm.inference.results.choices import courses_of
 from cytostorm.models import Treatment
-from cytostorm.scripts.choices import courses_of
 from cytostorm.scripts.compose import build, composed
 from cytostorm.scripts.data import place
 from cytostorm.scripts.problem import world

@@ -17,13 +17,14 @@ import numpy as np
 
 import cytostorm.inference as ci
 from cytostorm.inference.keys import root
+from cytostorm.inference.results.foreseen import series
 from cytostorm.inference.synthetic import Synthetic
 from cytostorm.inference.warning.replay import compared, replay, scored
 from cytostorm.inference.warning.warning_figures import calibrated
 from cytostorm.models import replace, simulate
 from cytostorm.scripts.compose import build, composed
 from cytostorm.scripts.data import place
-from cytostorm.scripts.forecast import problems_of, series
+from cytostorm.scripts.forecast import problems_of
 from cytostorm.scripts.problem import world
 
 DOCS = Path(__file__).parent.parent / "docs"

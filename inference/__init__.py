@@ -1,5 +1,6 @@
 """Bayesian inference for cytokine models: observations, priors, noise, problem, sampler, posterior, report."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 # Loads NumPyro: ArviZ, imported before, leaves a lazy stand-in that breaks the import of its submodules.
@@ -58,6 +59,9 @@ from .verdict import Verdict as Verdict
 from .verdict import judge as judge
 
 if TYPE_CHECKING:
+    from .results.construct import shipped as shipped
+    from .results.foreseen import forecast as forecast
+    from .results.posterior import Posterior as Posterior
     from .samplers import SMC as SMC
     from .samplers import SVI as SVI
     from .samplers import ChEES as ChEES
@@ -66,7 +70,80 @@ if TYPE_CHECKING:
     from .samplers import Pathfinder as Pathfinder
 
 
+# What predicts, compares and forecasts is imported when it is first named: a fit does not need it.
+LATE = {"Posterior": ".results.posterior", "forecast": ".results.foreseen", "shipped": ".results.construct"}
+
+# What a tab shows, and what `import *` brings.
+__all__ = [
+    "NUTS",
+    "SMC",
+    "SVI",
+    "Arm",
+    "Belief",
+    "Blocks",
+    "ChEES",
+    "Cohort",
+    "Covariate",
+    "Density",
+    "Draws",
+    "Effect",
+    "Independence",
+    "Interrupted",
+    "Laplace",
+    "LogNormal",
+    "NoStart",
+    "Noise",
+    "Observations",
+    "Pathfinder",
+    "Population",
+    "Posterior",
+    "Prior",
+    "Priors",
+    "Problem",
+    "Sampler",
+    "Starting",
+    "Starts",
+    "Stuck",
+    "Subject",
+    "Synthetic",
+    "TruncatedNormal",
+    "Understood",
+    "Variability",
+    "Verdict",
+    "assemble",
+    "bundled",
+    "declare",
+    "fitted",
+    "forecast",
+    "individuals",
+    "infer",
+    "judge",
+    "load",
+    "merged",
+    "observations",
+    "published",
+    "published_cohort",
+    "read",
+    "read_cohort",
+    "read_records",
+    "record_table",
+    "save",
+    "shipped",
+    "shrinkage",
+    "summary",
+    "understand_cohort",
+    "understand_records",
+    "write_records",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
+    if name in LATE:
+        return getattr(importlib.import_module(LATE[name], __name__), name)
     if name not in samplers.LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(samplers, name)

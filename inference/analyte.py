@@ -5,8 +5,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import pint
-
 UNITS: dict[str, str] = {
     "il1b": "pg/mL",
     "il6": "pg/mL",
@@ -80,6 +78,8 @@ def factor(unit: str, analyte: str) -> float:
     target = UNITS[analyte]
     if unit.strip() == target:
         return 1.0
+    import pint  # late: it takes long to import
+
     try:
         return float(_registry().Quantity(1.0, unit.strip()).to(target).magnitude)
     except pint.DimensionalityError as error:
@@ -90,6 +90,8 @@ def factor(unit: str, analyte: str) -> float:
 
 @functools.cache
 def _registry() -> Any:
+    import pint
+
     registry = pint.UnitRegistry()
     registry.define("cell = count")
     return registry

@@ -8,8 +8,8 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from .figures import BLUE, GREY, INK, ORANGE, pace, plain_ticks, styled
 from .observations import Observations
+from .style import BLUE, GREY, INK, ORANGE, pace, plain_ticks, styled
 
 
 def predictive(table: pd.DataFrame, data: Observations) -> Figure:
@@ -37,7 +37,7 @@ def predictive(table: pd.DataFrame, data: Observations) -> Figure:
         ax.set_xticks(at, labels, fontsize=8, rotation=90 if several or len(at) > 25 else 0)
         ax.set(yscale="log", xlabel=f"time [{unit}]", ylabel="reading / predicted median")
         plain_ticks(ax.yaxis, ax.get_ylim()[1] / ax.get_ylim()[0])
-        ax.legend(fontsize=8.5, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+        figure.legend(fontsize=8.5, ncols=2 if len(at) < 16 else 5, loc="outside upper center")
     return figure
 
 

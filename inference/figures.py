@@ -1,99 +1,60 @@
 """Figures of a posterior, each a function from the labelled tree to a matplotlib figure."""
 
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any
-
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from scipy.stats import gaussian_kde
 
-from cytostorm.models import HOURS, Model, Scenario
+from cytostorm.models import Model, Scenario
 from cytostorm.models.readout import UNITS
 
 from .analyte import LABELS
 from .observations import Observations
 from .prior import recalled
-
-INK, BLUE, GREY, ORANGE = "#1f2430", "#2166ac", "#9aa3ad", "#d95f02"
-
-STYLE: Any = {
-    "figure.dpi": 110,
-    "savefig.dpi": 150,
-    "savefig.bbox": "tight",
-    "figure.constrained_layout.use": True,
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "mathtext.fontset": "cm",
-}
-
-
-def styled() -> AbstractContextManager[None]:
-    """The look that all figures share."""
-    return mpl.rc_context(STYLE)
-
-
-def panels(
-    number: int, most: int, size: tuple[float, float], spare: tuple[float, float] = (0.0, 0.0), **options: Any
-) -> tuple[Figure, Any]:
-    """So many panels, at most so many in a row, of this size [inch] and with so much to spare around all of them.
-
-    Axes come in rows and columns; the last row may end early.
-    """
-    columns = min(most, number)
-    rows = -(-number // columns)
-    whole = (size[0] * columns + spare[0], size[1] * rows + spare[1])
-    figure, axes = plt.subplots(rows, columns, figsize=whole, squeeze=False, **options)
-    for ax in axes.flat[number:]:
-        ax.remove()
-    return figure, axes
-
-
-def save_figure(figure: Figure, path: Path) -> bytes:
-    """Write a figure as PNG and close it; returns what was written."""
-    figure.savefig(path)
-    plt.close(figure)
-    return path.read_bytes()
+from .style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    QUANTILES,
+    band,
+    clock,
+    doses,
+    log_axis,
+    look,
+    named,
+    panels,
+    plain_ticks,
+    styled,
+    symbol,
+    thresholds,
+)
+from .style import save_figure as save_figure
 
 
 def trajectories(tree: xr.DataTree, data: Observations) -> Figure:
-    """The 50 and 90 % bands of every analyte's curve over its readings, and the prior's 90 % band."""
+    """The 50 and 90 % bands of every analyte's curve over its readings, and the prior's 90 % band; doses and thresholds."""
     curves, prior = tree["predictions"].to_dataset(), tree["prior_predictions"].to_dataset()
     analytes = list(dict.fromkeys(data.analyte))
     with styled():
-        figure, axes = plt.subplots(1, len(analytes), figsize=(7.2 * len(analytes), 4.4), squeeze=False)
-        for ax, analyte in zip(axes[0], analytes, strict=True):
+        figure, axes = panels(len(analytes), 2, (7.2, 4.4))
+        for ax, analyte in zip(axes.flat, analytes, strict=False):
             t = curves["time"].values
-            q = curves[analyte].quantile([0.05, 0.25, 0.5, 0.75, 0.95], dim=("chain", "draw")).values
+            q = curves[analyte].quantile(QUANTILES, dim=("chain", "draw")).values
             p = prior[analyte].quantile([0.05, 0.95], dim=("chain", "draw")).values
-            ax.fill_between(t, *p, color=GREY, alpha=0.16, lw=0, label="prior 90 %")
-            ax.fill_between(t, q[0], q[4], color=BLUE, alpha=0.22, lw=0, label="posterior 90 %")
-            ax.fill_between(t, q[1], q[3], color=BLUE, alpha=0.45, lw=0, label="posterior 50 %")
-            ax.plot(t, q[2], color=BLUE, lw=1.6, label="median")
+            ax.fill_between(t, *p, color=GREY, alpha=0.2, lw=0, label="prior 90 %")
+            band(ax, t, q, label="posterior")
             rows = np.array([a == analyte for a in data.analyte])
             readings(ax, data, rows)
-            low = min(q[0].min(), data.value[rows].min())
-            high = max(q[4].max(), data.value[rows].max())
-            ax.set(yscale="log", ylim=(low / 3, high * 3))
+            log_axis(ax, min(q[0].min(), data.value[rows].min()), max(q[4].max(), data.value[rows].max()), spare=3)
             clock(ax)
-            ax.set_ylabel(f"{LABELS[analyte]} [{curves[analyte].attrs['units']}]")
-            ax.legend(loc="upper right", fontsize=9)
+            doses(ax, np.atleast_1d(curves.attrs.get("dose_h", ())))
+            thresholds(ax, analyte)
+            ax.set_ylabel(named(analyte, curves[analyte].attrs["units"]))
+            ax.legend(fontsize=8.5, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 
@@ -121,7 +82,7 @@ def course(
         for ax, i in zip(axes.flat, moved, strict=False):
             state = model.states[i]
             ax.plot(times, states[:, i], color=BLUE, lw=1.5)
-            ax.set(title=state.meaning, ylabel="" if state.unit == "1" else f"[{state.unit}]")
+            ax.set(title=state.meaning, ylabel=f"[{state.unit}]")
             if state.name in LABELS and np.min(states[:, i]) > 0 and np.ptp(np.log(states[:, i])) > np.log(30):
                 ax.set_yscale("log")
             if data is not None and state.name in model.analytes:
@@ -130,34 +91,31 @@ def course(
         for ax, name in zip(axes.flat[len(moved) :], extra, strict=False):
             ax.plot(times, read[name], color=INK, lw=1.5)
             unit = UNITS.get(name, model.analytes.get(name, "1"))
-            ax.set(title=name.replace("_", " "), ylabel="" if unit == "1" else f"[{unit}]")
-        given = np.unique(np.asarray(story.doses.time))
-        # At the foot of each panel, in its own coordinates, so that they do not stretch the axis; marks without a dose
-        # have no extent, which would collapse the layout.
-        for ax in axes.flat[: len(moved) + len(extra)] if given.size else ():
-            foot = ax.get_xaxis_transform()
-            ax.plot(given, np.zeros(given.size), "^", ms=5, color=ORANGE, clip_on=False, transform=foot)
-        for ax in axes.flat[: len(moved) + len(extra)]:
+            ax.set(title=name.replace("_", " "), ylabel=f"[{unit}]")
+        for ax, name in zip(axes.flat, [*(model.states[i].name for i in moved), *extra], strict=False):
             clock(ax, labelled=ax in axes[-1])
+            doses(ax, np.asarray(story.doses.time))
+            thresholds(ax, name, told=False)
     return figure
 
 
 def bifurcation(curves: dict[str, tuple[np.ndarray, np.ndarray]], gain: float) -> Figure:
     """Equilibrium IL-6 over the feedback gain by condition: stable branches solid, the separatrix dashed."""
-    colors = (INK, BLUE, ORANGE, "#1b7837", "#7b3294")
     with styled():
         figure, ax = plt.subplots(figsize=(6.6, 4.4))
-        for (name, (g, il6)), color in zip(curves.items(), colors, strict=False):
+        for k, (name, (g, il6)) in enumerate(curves.items()):
             shown = (g > 0) & (g < 20)
             falling = np.gradient(g) < 0
-            ax.plot(np.where(shown & ~falling, g, np.nan), il6, color=color, lw=1.8, label=name)
-            ax.plot(np.where(shown & falling, g, np.nan), il6, color=color, lw=1.2, ls="--")
+            drawn = look(k) | {"ls": "-", "ms": 4, "markevery": 0.12}
+            ax.plot(np.where(shown & ~falling, g, np.nan), il6, lw=1.8, label=name, **drawn)
+            ax.plot(np.where(shown & falling, g, np.nan), il6, color=drawn["color"], lw=1.2, ls="--")
         ax.axvline(gain, color=GREY, lw=1, ls=":")
         ax.text(gain, 0.99, " this host", color=GREY, fontsize=8.5, va="top", transform=ax.get_xaxis_transform())
         ax.set(
             xscale="log", yscale="log", xlim=(0.3, 20), xlabel="feedback gain [1/h]", ylabel="IL-6 at equilibrium [pg/mL]"
         )
         plain_ticks(ax.xaxis, 20.0)
+        thresholds(ax, "il6")
         ax.legend(fontsize=8.5, loc="center left")
     return figure
 
@@ -197,7 +155,7 @@ def prior_posterior(tree: xr.DataTree, table: pd.DataFrame, truth: dict[str, flo
                 ax.axvline(truth[name], color=ORANGE, lw=1.2, label="truth")
             row = table.loc[name]
             ax.set_title(f"contraction {row['contraction']:.2f}, {row['taught']}", fontsize=8.5)
-            ax.set(xscale="log", yticks=[], ylim=(0, None), xlabel=_label(a))
+            ax.set(xscale="log", yticks=[], ylim=(0, None), xlabel=symbol(a))
             plain_ticks(ax.xaxis, np.exp(x[-1] - x[0]))
             ax.spines["left"].set_visible(False)
         axes.flat[0].legend(fontsize=8, loc="upper left", handlelength=1)
@@ -222,7 +180,7 @@ def pair(tree: xr.DataTree, truth: dict[str, float] | None = None) -> Figure | N
         )
         ax.plot(x, y, ".", ms=2, color=BLUE, alpha=0.25, label="posterior")
         ax.axvline(critical, color=ORANGE, lw=1.2, ls="--")
-        ax.set(xscale="log", yscale="log", xlabel=_label(posterior["gamma"].attrs), ylabel=_label(posterior["k_l"].attrs))
+        ax.set(xscale="log", yscale="log", xlabel=symbol(posterior["gamma"].attrs), ylabel=symbol(posterior["k_l"].attrs))
         plain_ticks(ax.xaxis, 100.0)
         plain_ticks(ax.yaxis, 100.0)
         ax.text(critical * 1.05, ax.get_ylim()[0] * 1.15, "storm state exists →", color=ORANGE, fontsize=8.5)
@@ -244,34 +202,3 @@ def pair(tree: xr.DataTree, truth: dict[str, float] | None = None) -> Figure | N
         for handle in legend.legend_handles:
             handle.set_alpha(1)
     return figure
-
-
-def _label(attributes: dict) -> str:
-    unit = attributes["units"]
-    return f"${attributes['symbol']}$" + ("" if unit == "1" else f" [{unit}]")
-
-
-def pace(span: float) -> tuple[str, float]:
-    """The unit in which so long a time [h] is shown, and its hours: years from two years on."""
-    unit = "year" if span > 2 * HOURS["year"] else "h"
-    return unit, HOURS[unit]
-
-
-def clock(ax: Axes, labelled: bool = True) -> None:
-    """Ticks and label of an axis of time, which is in hours, in the unit of its `pace`."""
-    low, high = ax.get_xlim()
-    unit, hours = pace(high - low)
-    if unit != "h":
-        ticks = np.array(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True).tick_values(low / hours, high / hours))
-        ax.set_xticks(ticks * hours, [f"{tick:g}" for tick in ticks])
-        ax.set_xlim(low, high)
-    if labelled:
-        ax.set_xlabel(f"time [{unit}]")
-
-
-def plain_ticks(axis: Axis, ratio: float) -> None:
-    """Plain numbers on a logarithmic axis that spans this ratio: the fewer decades, the more ticks."""
-    subs = (1, 1.25, 1.5, 2, 3, 4, 5, 6, 8) if ratio < 5 else (1, 2, 5) if ratio < 50 else (1,)
-    axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(lambda x, _: f"{x:g}" if 1e-3 <= x < 1e5 else f"$10^{{{np.log10(x):.0f}}}$")
-    axis.set_minor_formatter(NullFormatter())

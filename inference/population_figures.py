@@ -6,10 +6,10 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from .analyte import LABELS, UNITS
-from .figures import BLUE, GREY, INK, ORANGE, panels, plain_ticks, readings, styled
+from .figures import readings
 from .observations import Observations
 from .prediction.npde import replicates
+from .style import BLUE, GREY, INK, ORANGE, QUANTILES, band, doses, named, panels, plain_ticks, styled, thresholds
 
 PERCENTILES = (10, 50, 90)
 BINS = 12  # times are gathered in so many bins, where there are more
@@ -53,14 +53,16 @@ def vpc(tree: xr.DataTree, data: Observations) -> Figure:
                 ax.fill_between(centre, *band, color=color, alpha=0.3, lw=0, label=label and f"{label}, predicted")
                 style = "-" if percentile == 50 else "--"
                 ax.plot(centre, seen[:, i], style, marker="o", ms=3, color=INK, lw=1.1, label=label and f"{label}, read")
-            ax.set(yscale="log", xlabel="time [h]", ylabel=f"{LABELS[analyte]} [{UNITS[analyte]}]")
+            ax.set(yscale="log", xlabel="time [h]", ylabel=named(analyte))
+            plain_ticks(ax.yaxis, ax.get_ylim()[1] / ax.get_ylim()[0])
+            thresholds(ax, analyte)
             ax.set_title(str(name), fontsize=9)
         axes.flat[0].legend(fontsize=7.5)
     return figure
 
 
 def individuals(tree: xr.DataTree, data: Observations, analyte: str) -> Figure:
-    """Every subject's readings of an analyte with the 90 % band of its own curve."""
+    """Every subject's readings of an analyte with the 50 and 90 % bands of its own curve, and its doses."""
     curves = tree["predictions"].to_dataset()
     subjects = [s for s in curves["subject"].values if any(np.array(data.subject)[np.array(data.analyte) == analyte] == s)]
     subjects = subjects[:NUM_SHOWN]
@@ -69,17 +71,18 @@ def individuals(tree: xr.DataTree, data: Observations, analyte: str) -> Figure:
         figure, axes = panels(len(subjects), 7, (1.75, 1.5), (0.5, 0.6), sharey=True)
         for ax, subject in zip(axes.flat, subjects, strict=False):
             own = curves.sel(subject=subject)
-            low, middle, high = np.nanquantile(own[analyte].values, [0.05, 0.5, 0.95], axis=0)
-            ax.fill_between(own["time"], low, high, color=BLUE, alpha=0.3, lw=0)
-            ax.plot(own["time"], middle, color=BLUE, lw=1.2)
+            band(ax, own["time"].values, np.nanquantile(own[analyte].values, QUANTILES, axis=0), lw=1.2)
             readings(ax, data, (owner == subject) & (np.array(data.analyte) == analyte))
             ax.set_yscale("log")
             ax.set_title(subject, fontsize=8)
             ax.tick_params(labelsize=7)
+            doses(ax, own["dose_h"].values if "dose_h" in own.coords else ())
+        for ax in axes.flat[: len(subjects)]:  # once the axis that they share is known
+            thresholds(ax, analyte, told=False)
         span = data.value[np.array(data.analyte) == analyte]
         plain_ticks(axes[0, 0].yaxis, span.max() / span.min())
         figure.supxlabel("time [h]", fontsize=9)
-        figure.supylabel(f"{LABELS[analyte]} [{UNITS[analyte]}]", fontsize=9)
+        figure.supylabel(named(analyte), fontsize=9)
     return figure
 
 

@@ -207,8 +207,19 @@ def _curves(problem: Population, values: dict[str, np.ndarray]) -> xr.Dataset:
             "subject": problem.cohort.labels,
             "study": ("subject", [subject.study for subject in problem.cohort]),
             "time": (("subject", "point"), times, {"units": "h"}),
+            "dose_h": (("subject", "dose"), _doses(problem), {"units": "h"}),
         },
     )
+
+
+def _doses(problem: Population) -> Float[np.ndarray, "subject dose"]:
+    """When every subject is given something [h], each time once; not a number after its last dose."""
+    stories = [subject.under(problem.arm(subject).scenario) for subject in problem.cohort]
+    each = [np.unique(np.asarray(story.doses.time, float)) for story in stories]
+    found = np.full((len(each), max(map(len, each))), np.nan)
+    for row, times in zip(found, each, strict=True):
+        row[: len(times)] = times
+    return found
 
 
 def _grids(problem: Population) -> Iterator[tuple[Any, np.ndarray, Plan]]:

@@ -78,6 +78,8 @@ def assemble(problem: Problem | Population, draws: Draws, key: PRNGKeyArray) -> 
         dims={"y": ["obs_id"], "cens": ["obs_id"], "limit": ["obs_id"], "n": ["obs_id"], "spread": ["obs_id"]},
     )
     tree["predictions"] = _curves(after, grid.times, shape)
+    if (given := np.unique(np.asarray(problem.scenario.doses.time, float))).size:
+        tree["predictions"].attrs["dose_h"] = given.tolist()
     tree["prior_predictions"] = _curves(_only(before, okay), grid.times, (1, int(okay.sum())))
     for group in ("log_likelihood", "prior_predictive", "posterior_predictive", "observed_data", "constant_data"):
         tree[group] = tree[group].to_dataset().assign_coords(data.coordinates)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import rankdata
 
 from .samplers import thinned
 
+SOME = 1e-9  # what varies less in the prior follows from nothing that is sampled
 FEWEST, NUM_RANKED = 5, 500  # subjects to correlate over, and draws
 # A contraction below the first hardly moves the prior; from the second on the data determine the value.
 LESSONS = ((0.5, "hardly"), (0.8, "partly"), (np.inf, "well"))
@@ -20,7 +20,8 @@ def summary(tree: xr.DataTree) -> pd.DataFrame:
 
     Columns: symbol, unit, median, sd, the 90 % interval (q5, q95), rank-normalised R-hat, bulk and tail ESS, prior
     median and 90 % interval, the prior-to-posterior contraction $1 - \\mathrm{Var}_{post}/\\mathrm{Var}_{prior}$ of the
-    logarithm, and what the data teach of it in a word: well (0.8 or more), partly, hardly (below 0.5).
+    logarithm, and what the data teach of it in a word: well (0.8 or more), partly, hardly (below 0.5),
+    or fixed where it follows from nothing that is sampled.
     """
     import arviz_stats as azs  # late: it takes long to import, and a fit needs it last
 
@@ -33,7 +34,7 @@ def summary(tree: xr.DataTree) -> pd.DataFrame:
         x, p, attributes = draws.isel(at).values.ravel(), prior[name].isel(at).values.ravel(), draws.attrs
         plain = np.log if np.all(x > 0) and np.all(p > 0) else np.asarray
         log_sd = attributes.get("prior_log_sd", np.std(plain(p)))
-        contraction = 1 - np.var(plain(x)) / log_sd**2
+        contraction = 1 - np.var(plain(x)) / log_sd**2 if log_sd > SOME else 0.0
         rows[label] = {
             "symbol": attributes["symbol"],
             "unit": attributes["units"],
@@ -48,7 +49,7 @@ def summary(tree: xr.DataTree) -> pd.DataFrame:
             "prior_q5": np.quantile(p, 0.05),
             "prior_q95": np.quantile(p, 0.95),
             "contraction": contraction,
-            "taught": taught(contraction),
+            "taught": taught(contraction) if log_sd > SOME else "fixed",
             "meaning": attributes["meaning"],
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
@@ -93,6 +94,8 @@ def related(tree: xr.DataTree) -> pd.DataFrame:
     are not corrected for their number, and say nothing of causes. Covariates that fewer than `FEWEST` subjects have, or
     that are the same in all, are left out.
     """
+    from scipy.stats import rankdata  # late: it takes a sixth of the import of the package
+
     posterior, known = tree["posterior"].to_dataset(), tree["constant_data"].to_dataset()["covariates"]
     rows = []
     for effect in posterior["effect"].values:
@@ -164,6 +167,7 @@ def lesson(table: pd.DataFrame) -> list[str]:
         "well": "the data determine it",
         "partly": "the data narrow it",
         "hardly": "the data hardly inform it: this is mostly the prior",
+        "fixed": "it follows from nothing that was sampled",
     }
     names = {
         "gamma": "Feedback gain",

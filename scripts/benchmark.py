@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
 import cytostorm.inference as ci
-from cytostorm.inference.figures import styled
+from cytostorm.inference.style import styled
 from cytostorm.models import Solver
 
 from . import device

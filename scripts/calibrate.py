@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 
 import cytostorm.inference as ci
 from cytostorm.inference.calibration import findings, fits, replicates
-from cytostorm.inference.figures import save_figure
 from cytostorm.inference.keys import branches, generator, root
+from cytostorm.inference.style import save_figure
 from cytostorm.inference.summary import records
 
 from . import device

@@ -3,7 +3,6 @@
 import copy
 import functools
 import hashlib
-import importlib
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,23 +19,12 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 import cytostorm.models as models
+from cytostorm.inference.results import construct
 from cytostorm.models import quantities
 
 from .faults import BadConfig as BadConfig
 
-RUN = ("cytostorm.scripts.own.", "cytostorm.inference.decisions.outcomes.Custom")  # targets that run a file of the user's
-# What a configuration can build: classes of these modules, and the functions that read.
-OPEN = (
-    "cytostorm.models",
-    "cytostorm.inference",
-    "cytostorm.inference.decisions.outcomes",
-    "cytostorm.inference.decisions.utility",
-    "cytostorm.scripts.own",
-    "cytostorm.scripts.sweeps.launchers",
-    "cytostorm.scripts.sweeps.clusters",
-)
-READERS = ("bundled", "merged", "read", "read_cohort", "read_records", "published", "published_cohort")
-READERS += ("model", "priors", "noise")  # of a file of the user's
+RUN = construct.RUN
 DECLARED = ("Minimal", "Network", "Endotoxin", "Transit", "Expansion")
 
 
@@ -115,7 +103,7 @@ def check(job: str, argv: Sequence[str]) -> DictConfig | None:
     try:
         reference = _kept(job, tuple(choices))
     except (HydraException, OmegaConfBaseException) as error:
-        raise BadConfig(_plain(error)) from error
+        raise BadConfig(_short(error)) from error
     changes = [o for o in parsed if o.type is OverrideType.CHANGE and o.input_line not in choices]
     for override in changes:
         _exists(override.key_or_group, reference)
@@ -131,68 +119,20 @@ def check(job: str, argv: Sequence[str]) -> DictConfig | None:
         key = error.full_key or "a value"
         raise BadConfig(f"`{key}` has no value; give `{key}=...`") from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise BadConfig(_plain(error)) from error
+        raise BadConfig(_short(error)) from error
+
+
+def plain(node: Any) -> Any:
+    """A configuration node as plain mappings, lists and values; anything else as it is."""
+    if isinstance(node, DictConfig | ListConfig):
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    return node
 
 
 def build(node: Any) -> Any:
-    """The object that a configuration node describes.
-
-    `_target_` names what to call, a public class or a reader of `cytostorm`; the other keys are its arguments. Raises
-    `BadConfig` for any other target, and for what the constructor refuses.
-    """
-    if isinstance(node, DictConfig | ListConfig):
-        node = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    if isinstance(node, list):
-        return [build(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    arguments = {key: build(value) for key, value in node.items() if key != "_target_"}
-    if "_target_" not in node:
-        return arguments
-    target = _target(str(node["_target_"]))
-    known = inspect.signature(target).parameters
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
-    if unknown := [] if open_ended else [key for key in arguments if key not in known]:
-        raise BadConfig(f"{node['_target_']} has no key `{unknown[0]}`; it has: {', '.join(known)}")
+    """The object that a configuration node describes. Raises `BadConfig` where it describes none."""
     with blame():
-        try:
-            return target(**arguments)
-        except TypeError as error:
-            raise BadConfig(f"{node['_target_']}: {error}") from error
-
-
-def named(node: Any, own: str | None, folder: Path) -> None:
-    """Let a configuration that was found in a folder run the file `own`, and no other.
-
-    Raises `BadConfig` where it would run a file, and none is named.
-    """
-    if isinstance(node, ListConfig):
-        for item in node:
-            named(item, own, folder)
-    if not isinstance(node, DictConfig):
-        return
-    if str(node.get("_target_")).startswith(RUN):
-        if own is None or "path" not in node:
-            raise BadConfig(f"the fit in {folder} is of a model of your own; name its file, which is run, with `own=FILE`")
-        node.path = own
-    for value in node.values():
-        named(value, own, folder)
-
-
-def _target(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    if not path.startswith("cytostorm.") or name.startswith("_"):
-        raise BadConfig(f"`_target_` is {path!r}; only targets inside `cytostorm.` can be built")
-    if module not in OPEN:
-        raise BadConfig(f"`_target_` is {path!r}; what a configuration can build is in: {', '.join(OPEN)}")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise BadConfig(f"`_target_` is {path!r}, which does not exist") from error
-    ours = str(getattr(found, "__module__", "")).startswith("cytostorm.")
-    if not ours or not (isinstance(found, type) or name in READERS):
-        raise BadConfig(f"`_target_` is {path!r}, which is neither a class of ours nor one of: {', '.join(READERS)}")
-    return found
+        return construct.build(plain(node))
 
 
 def _groups() -> set[str]:
@@ -252,7 +192,7 @@ _TYPES: dict[type, tuple[str, tuple[type, ...]]] = {
 }
 
 
-def _plain(error: Exception) -> str:
+def _short(error: Exception) -> str:
     """Hydra's message without its search path and internals."""
     text = str(error).split("Config search path:")[0]
     lines = [line.strip() for line in text.splitlines() if line.strip()]

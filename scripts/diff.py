@@ -11,12 +11,12 @@ import xarray as xr
 from omegaconf import DictConfig, OmegaConf
 
 import cytostorm.inference as ci
-from cytostorm.inference.figures import save_figure
 from cytostorm.inference.selection import selection_figures as figures
 from cytostorm.inference.selection import weights
 from cytostorm.inference.selection.common import KEY, common
 from cytostorm.inference.selection.left_out import LeftOut, leave_out
 from cytostorm.inference.selection.replicas import p_values
+from cytostorm.inference.style import save_figure
 from cytostorm.inference.summary import records
 from cytostorm.inference.verdict import PARETO_K, passed
 

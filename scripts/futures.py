@@ -10,9 +10,9 @@ import cytostorm.inference as ci
 from cytostorm.inference.analyte import canonical
 from cytostorm.inference.decisions.options import spread
 from cytostorm.inference.identifiability.design import AS_IT_IS, Draws, Future, future
+from cytostorm.inference.results.choices import courses_of
 from cytostorm.models import Scenario
 
-from .choices import courses_of
 from .compose import BadConfig, blame
 
 STEPS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0)  # h, between two times
@@ -74,7 +74,8 @@ def stories(cfg: DictConfig, problem: ci.Problem) -> tuple[dict[str, Scenario], 
         starts = spread(last if asked is None else asked, "next.start_h")
     for name in cfg.treatments:
         weight = float(getattr(problem.model, "weight", 70.0))
-        courses = courses_of(str(name)).doses(weight)
+        with blame():
+            courses = courses_of(str(name)).doses(weight)
         for start in starts:
             one = Scenario(story.doses + courses.shifted(start), story.initial, story.start)
             try:

@@ -12,13 +12,13 @@ import xarray as xr
 from omegaconf import DictConfig
 
 import cytostorm.inference as ci
-from cytostorm.inference.figures import save_figure
 from cytostorm.inference.identifiability import design, directions, findings, scaling
 from cytostorm.inference.identifiability.information import Everywhere, told
 from cytostorm.inference.identifiability.profile import FEWEST_POINTS, Profile, profiles
 from cytostorm.inference.keys import branches, root
 from cytostorm.inference.prediction.redraw import posterior_draws
 from cytostorm.inference.samplers import thinned
+from cytostorm.inference.style import save_figure
 from cytostorm.inference.summary import plain, records
 from cytostorm.inference.verdict import passed
 

@@ -14,9 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 import cytostorm.inference as ci
+from cytostorm.inference.results.construct import named
 
 from . import whole
-from .compose import BadConfig, named
+from .compose import BadConfig, blame, plain
 from .run import Manifest, commit_of, console, sha256
 
 ERRORS = 4.5  # Monte Carlo errors that means may differ by: among 100 quantities chance exceeds it once in 1,500 runs
@@ -68,7 +69,10 @@ def finished(source: Path, own: str | None) -> tuple[DictConfig, Manifest]:
         raise BadConfig(f"{source} is of the job `{manifest.job}`, which cannot be run; jobs: {', '.join(JOBS)}")
     if not isinstance(config, DictConfig):
         raise BadConfig(f"{source / 'config.yaml'} holds no configuration; give the folder of another run")
-    named(config, own, source)
+    node = plain(config)
+    with blame():
+        named(node, own, source)
+    config = OmegaConf.create(node)
     if "own" in config and own is not None:
         config.own = own
     return config, manifest

@@ -30,8 +30,8 @@ from cytostorm.inference.decisions.outcomes import (
 from cytostorm.inference.decisions.patients import Patient, expected, members, newcomers
 from cytostorm.inference.decisions.utility import Utility
 from cytostorm.inference.keys import root
+from cytostorm.inference.results.choices import courses_of
 from cytostorm.models import Minimal, Network, Scenario, Solver, Treatment, outcome, quantities, simulate
-from cytostorm.scripts.choices import courses_of
 from cytostorm.scripts.compose import build, composed
 from cytostorm.scripts.problem import world
 

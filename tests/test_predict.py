@@ -31,10 +31,12 @@ from cytostorm.inference import (
 from cytostorm.inference.prediction.forecast import design, known_subjects, new_subjects, same_subject
 from cytostorm.inference.prediction.forecast_tree import bands, forecast_tree, held_out, subjects
 from cytostorm.inference.prediction.redraw import posterior_draws
+from cytostorm.inference.results.configured import under
+from cytostorm.inference.results.predicted import arms_asked
 from cytostorm.models import Minimal, Scenario, bolus, replace, simulate
 from cytostorm.scripts.cli import run
-from cytostorm.scripts.compose import composed
-from cytostorm.scripts.predict import arms_of, changed
+from cytostorm.scripts.compose import composed, plain
+from cytostorm.scripts.predict import asked as asked_of
 from cytostorm.scripts.problem import prepare, world
 
 KEY = jax.random.PRNGKey(7)
@@ -313,15 +315,15 @@ def test_a_table_of_new_subjects_is_predicted_from_its_first_readings(fitted_pop
 
 def resolved(*overrides):
     """The configuration of a fit as its folder keeps it."""
-    return OmegaConf.create(OmegaConf.to_container(composed("fit", list(overrides)), resolve=True))
+    return plain(composed("fit", list(overrides)))
 
 
 def test_a_trigger_brings_its_stimulus_to_a_model_that_had_that_of_the_fit():
-    asked = composed("predict", ["fit=folder", "trigger=cart"])
+    trigger = asked_of(composed("predict", ["fit=folder", "trigger=cart"])).trigger
     fit = resolved()
-    assert changed(asked, fit, fit).model.stimulus._target_.endswith("Expansion")
-    fit.model.stimulus.n_u = 7.0  # not the trigger's own
-    assert changed(asked, fit, fit).model.stimulus.n_u == 7
+    assert under(fit, fit, trigger)["model"]["stimulus"]["_target_"].endswith("Expansion")
+    fit["model"]["stimulus"] = fit["model"]["stimulus"] | {"n_u": 7.0}  # not the trigger's own
+    assert under(fit, fit, trigger)["model"]["stimulus"]["n_u"] == 7
 
 
 @pytest.mark.parametrize(
@@ -335,7 +337,7 @@ def test_a_trigger_brings_its_stimulus_to_a_model_that_had_that_of_the_fit():
     ids=["as they are", "treated", "one for all", "a new one"],
 )
 def test_arms_are_those_of_the_fit_in_the_scenario_that_is_asked_for(asked, durations):
-    found = arms_of(composed("predict", ["fit=folder", *asked]), resolved("experiment=endotoxemia_population"))
+    found = arms_asked(asked_of(composed("predict", ["fit=folder", *asked])), resolved("experiment=endotoxemia_population"))
     assert {name: arm.scenario.doses.duration.tolist() for name, arm in found.items()} == durations
 
 

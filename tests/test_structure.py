@@ -12,8 +12,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from cytostorm.scripts.choices import outcomes_of
+from cytostorm.inference.results.choices import outcomes_of
 from cytostorm.scripts.cli import JOBS
+from cytostorm.scripts.compare import wanted
 from cytostorm.scripts.compose import build, check, composed
 from cytostorm.scripts.problem import prepare
 
@@ -76,7 +77,7 @@ def test_every_option_builds_what_it_names(option, tmp_path, request):
 
 @pytest.mark.parametrize("name", ["storm", "il6"])
 def test_every_utility_weighs_the_outcomes_of_its_name(name):
-    outcomes, utility = outcomes_of(composed("compare", [f"outcome={name}", f"utility={name}"]))
+    outcomes, utility = outcomes_of(wanted(composed("compare", [f"outcome={name}", f"utility={name}"])))
     assert set(utility.weights) < set(outcomes)
 
 
@@ -111,8 +112,18 @@ ORDER = {
     "inference": [
         *("keys", "analyte", "cells", "covariates", "observations", "cohort", "tables", "prior", "site", "noise"),
         *("gradient", "problem", "synthetic", "assay", "variability", "panel", "arguments", "population"),
-        *("samplers", "predictive", "population_tree", "summary", "posterior", "verdict", "figures", "prediction"),
-        *("decisions", "warning", "identifiability", "calibration", "selection", "population_figures", "checks", "report"),
+        *("samplers", "predictive", "population_tree", "summary", "posterior", "verdict", "style", "figures", "prediction"),
+        *(
+            "decisions",
+            "warning",
+            "identifiability",
+            "calibration",
+            "selection",
+            "population_figures",
+            "checks",
+            "report",
+            "results",
+        ),
     ],
     "inference/tables": [
         *("table", "catalogue", "converters", "published", "form", "nonmem", "export", "account", "tidy"),
@@ -139,6 +150,10 @@ ORDER["inference/report"] = [
     *("page", "curves", "draws", "fit_report", "decision_report", "warning_report", "forecast_report"),
 ]
 ORDER["inference/selection"] = ["left_out", "common", "weights", "replicas", "selection_figures"]
+ORDER["inference/results"] = [
+    *("construct", "configured", "finished", "page", "bands", "pictures", "predicted", "choices", "compared", "foreseen"),
+    "posterior",
+]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
 

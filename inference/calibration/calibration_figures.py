@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
-from ..figures import BLUE, GREY, INK, ORANGE, panels, styled
+from ..style import BLUE, GREY, INK, ORANGE, panels, styled
 from ..summary import records
 from .findings import by_quantity
 from .fits import LIKELIHOOD

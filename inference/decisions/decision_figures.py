@@ -1,26 +1,33 @@
 """Figures of a comparison. Arms differ by line style, marker and hatch as well as by colour: they can be told in grey."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analyte import LABELS
-from ..figures import BLUE, GREY, INK, clock, panels, plain_ticks, styled
+from ..style import (
+    BLUE,
+    COLORS,
+    GREY,
+    HATCHES,
+    INK,
+    QUANTILES,
+    band,
+    clock,
+    log_axis,
+    look,
+    named,
+    panels,
+    styled,
+    thresholds,
+)
 from .counterfactual import Comparison
 from .decide import best_shares, cases, courses
 from .options import NOW, TRIGGER
 from .utility import Utility
 
-# Okabe and Ito's colours for the colour-blind, in an order in which neighbours differ in lightness too.
-COLORS = ("#0072b2", "#e69f00", "#000000", "#cc79a7", "#009e73", "#56b4e9", "#d55e00")
-LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
 DECADES = 5  # of an axis below its top
 MOST = 6  # panels of fans
 
@@ -32,31 +39,25 @@ def fans(comparison: Comparison, table: pd.DataFrame, name: str, unit: str, pati
     keep = comparison.whole[patient][comparison.draw]
     with styled():
         figure, axes = panels(len(shown), 3, (4.1, 3.1), (0.6, 0.5), sharex=True, sharey=True)
-        bands = {i: np.quantile(curves[i][keep], (0.05, 0.25, 0.5, 0.75, 0.95), axis=0) for i in [0, *shown]}
-        top = max(q[4].max() for q in bands.values())
-        low = max(min(q[0].min() for q in bands.values()), top * 10.0**-DECADES)
+        bands = {i: np.quantile(curves[i][keep], QUANTILES, axis=0) for i in [0, *shown]}
+        low, top = min(q[0].min() for q in bands.values()), max(q[4].max() for q in bands.values())
         for ax, i in zip(axes.flat, shown, strict=False):
-            _fan(ax, time, bands[0], GREY, "untreated", ":")
-            _fan(ax, time, bands[i], BLUE, "treated", "-")
+            band(ax, time, bands[0], GREY, "untreated", ":")
+            band(ax, time, bands[i], BLUE, "treated")
             start = np.median(comparison.start[i, patient])
             ax.axvline(comparison.now[patient], color=INK, lw=0.8)
             if np.isfinite(start):
                 ax.axvline(start, color=BLUE, lw=1.0, ls="--")
-            ax.set(title=comparison.options[i].label, yscale="log", ylim=(low / 1.5, top * 1.5))
-            plain_ticks(ax.yaxis, top / low)
+            ax.set_title(comparison.options[i].label)
+            log_axis(ax, low, top, DECADES)
+            thresholds(ax, name, told=ax is axes[0, 0])
         for ax in axes[:, 0]:
-            ax.set_ylabel(f"{LABELS.get(name, name)} [{unit}]")
-        for ax in axes[-1]:
+            ax.set_ylabel(named(name, unit))
+        for ax in axes.flat[max(len(shown) - axes.shape[1], 0) : len(shown)]:
             clock(ax)
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, fontsize=8.5, ncols=4, loc="outside upper center")
     return figure
-
-
-def _fan(ax: Axes, time: np.ndarray, q: np.ndarray, color: str, label: str, line: Any) -> None:
-    ax.fill_between(time, q[0], q[4], color=color, alpha=0.2, lw=0, label=f"{label}, 90 %")
-    ax.fill_between(time, q[1], q[3], color=color, alpha=0.3, lw=0)
-    ax.plot(time, q[2], color=color, lw=1.6, ls=line, label=f"{label}, median")
 
 
 def _best_starts(comparison: Comparison, table: pd.DataFrame, label: str) -> list[int]:
@@ -76,7 +77,7 @@ def against_start(
     label = "all" if patient is None else comparison.patients[patient]
     many = courses(comparison)
     gains = utility.of(comparison)
-    each = [("utility gained", "", cases(comparison, gains - gains[0], patient))]
+    each = [("utility gained", "utility", cases(comparison, gains - gains[0], patient))]
     for name in names:
         k = comparison.outcomes.index(name)
         each.append((name.replace("_", " "), comparison.units[k], cases(comparison, comparison.outcome[..., k], patient)))
@@ -89,13 +90,13 @@ def against_start(
                 ax.vlines(
                     np.add(start, apart), *np.quantile(x[index], (0.05, 0.95), axis=1), color=_color(k), lw=1.0, alpha=0.7
                 )
-                ax.plot(np.add(start, apart), x[index].mean(axis=1), label=_named(which), lw=1.6, ms=4, **_look(k))
+                ax.plot(np.add(start, apart), x[index].mean(axis=1), label=_named(which), lw=1.6, ms=4, **look(k))
             ax.axhline(x[0].mean(), color=GREY, lw=1.2, label="untreated")
             own = windows[(windows["patient"] == label) & (windows["benefits"] > 0)]
             if len(own):
                 first = min(option.start_h for option in comparison.options[1:])
                 ax.axvspan(first, np.max(own["closes_h"]), color=GREY, alpha=0.15, lw=0, label="median window open")
-            ax.set(title=title, ylabel=f"[{unit}]" if unit not in ("", "1") else "", xlabel="")
+            ax.set(title=title, ylabel=f"[{unit or 1}]", xlabel="")
         for ax in axes.flat[max(len(each) - axes.shape[1], 0) : len(each)]:
             ax.set_xlabel(_axis(comparison))
         handles, labels = axes.flat[0].get_legend_handles_labels()
@@ -119,15 +120,18 @@ def best(comparison: Comparison, utility: Utility, patient: int | None = None) -
         for k, share in enumerate([shares[0], *shares[1:]]):
             color = GREY if k == 0 else _color(k - 1)
             name = "untreated" if k == 0 else _named(list(many)[k - 1])
-            look = {"hatch": None if k == 0 else HATCHES[(k - 1) % len(HATCHES)], "edgecolor": "white"}
-            left.fill_between(shared, floor, floor + share, facecolor=color, alpha=0.8, lw=0.0, label=name, **look)
+            filled = {"hatch": None if k == 0 else HATCHES[(k - 1) % len(HATCHES)], "edgecolor": "white"}
+            left.fill_between(shared, floor, floor + share, facecolor=color, alpha=0.8, lw=0.0, label=name, **filled)
             floor = floor + share
-        left.set(title="probability of being best", ylim=(0, 1), xlim=(shared[0], shared[-1]), xlabel=_axis(comparison))
+        left.set(title="which is best", ylabel="probability of being best", ylim=(0, 1), xlabel=_axis(comparison))
+        left.set_xlim(shared[0], shared[-1])
         for k, (which, index) in enumerate(many.items()):
             start = [comparison.options[i].start_h for i in index]
-            right.plot(start, regret[index], lw=1.6, ms=4, label=_named(which), **_look(k))
+            right.plot(start, regret[index], lw=1.6, ms=4, label=_named(which), **look(k))
         right.axhline(regret[0], color=GREY, lw=1.2)
-        right.set(title="expected regret", xlabel=_axis(comparison), ylim=(0, None))
+        right.set(
+            title="what is lost by choosing it", ylabel="expected regret [utility]", xlabel=_axis(comparison), ylim=(0, None)
+        )
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, fontsize=8.5, ncols=4, loc="outside upper center")
     return figure
@@ -135,10 +139,6 @@ def best(comparison: Comparison, utility: Utility, patient: int | None = None) -
 
 def _color(k: int) -> str:
     return COLORS[k % len(COLORS)]
-
-
-def _look(k: int) -> dict[str, Any]:
-    return {"color": _color(k), "ls": LINES[k % len(LINES)], "marker": MARKERS[k % len(MARKERS)], "mfc": "white"}
 
 
 def _named(which: tuple[str, float]) -> str:

@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..analyte import LABELS
-from ..decisions.decision_figures import COLORS, LINES, MARKERS
-from ..figures import BLUE, GREY, INK, ORANGE, panels, plain_ticks, styled
 from ..samplers import thinned
+from ..style import BLUE, GREY, INK, ORANGE, look, panels, plain_ticks, styled, symbol
 from ..summary import records
 from .design import Future, gains
 from .directions import FLAT
@@ -50,11 +49,11 @@ def profiled(found: Sequence[Profile], text: dict[str, dict[str, str]], table: p
             ax.axvspan(row["q5"], row["q95"], color=GREY, alpha=0.3, lw=0, label="posterior 90 %")
             ax.plot(p.values, p.drop, "o-", ms=3, color=BLUE, mfc="white", lw=1.5, label="profile")
             ax.plot([p.estimate], [0], "^", ms=6, color=INK, label="largest likelihood", clip_on=False, zorder=4)
-            ax.set(xscale="log", ylim=(0, 3 * DROP), title=p.kind, xlabel=_label(text[p.name]))
+            ax.set(xscale="log", ylim=(0, 3 * DROP), title=p.kind, xlabel=symbol(text[p.name]))
             ax.tick_params(axis="x", labelsize=8)
             plain_ticks(ax.xaxis, float(p.values[-1] / p.values[0]))
         for ax in axes[:, 0]:
-            ax.set_ylabel("log-likelihood lost")
+            ax.set_ylabel("log-likelihood lost [nat]")
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, fontsize=8.5, ncols=4, loc="outside upper center")
     return figure
@@ -71,9 +70,8 @@ def next_readings(
             mean, own = gains(covariance, ahead, about).mean(axis=0), np.array(ahead.analyte)
             for k, name in enumerate(names):
                 here = own == name
-                look = {"color": COLORS[k % len(COLORS)], "ls": LINES[k % len(LINES)]}
-                marker = {"marker": MARKERS[k % len(MARKERS)], "ms": 4, "mfc": "white", "markevery": max(here.sum() // 6, 1)}
-                ax.plot(ahead.time[here], mean[here], lw=1.6, label=LABELS.get(name, name), **look, **marker)
+                marked = look(k) | {"ms": 4, "markevery": max(here.sum() // 6, 1)}
+                ax.plot(ahead.time[here], mean[here], lw=1.6, label=LABELS.get(name, name), **marked)
             for row in records(picks[picks["future"] == ahead.label]):
                 at = mean[(own == row["analyte"]) & (ahead.time == row["time_h"])][0]
                 ax.annotate(
@@ -108,14 +106,10 @@ def together(
         figure, ax = plt.subplots(figsize=(5.0, 4.4))
         ax.plot(prior[a], prior[b], "x", ms=4, mew=0.8, color=GREY, alpha=0.8, label="prior")
         ax.plot(draws[a].ravel()[shown], draws[b].ravel()[shown], ".", ms=3, color=BLUE, alpha=0.5, label="posterior")
-        ax.set(xscale="log", yscale="log", xlabel=_label(text[a]), ylabel=_label(text[b]))
+        ax.set(xscale="log", yscale="log", xlabel=symbol(text[a]), ylabel=symbol(text[b]))
         between = np.corrcoef(np.log(draws[a].ravel()), np.log(draws[b].ravel()))[0, 1]
         ax.set_title(f"correlation of the logarithms {between:.2f}")
         for axis, x in ((ax.xaxis, prior[a]), (ax.yaxis, prior[b])):
             plain_ticks(axis, float(x.max() / x.min()))
         ax.legend(fontsize=9, markerscale=2, loc="lower left")
     return figure
-
-
-def _label(text: Mapping[str, str]) -> str:
-    return f"${text['symbol']}$" + ("" if text["unit"] == "1" else f" [{text['unit']}]")

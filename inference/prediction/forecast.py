@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from cytostorm.models import Model
+from cytostorm.models import Model, Scenario
 
 from ..arguments import jitted
 from ..cohort import Cohort
@@ -62,6 +62,7 @@ class Forecast(eqx.Module):
     pareto_k: Float[np.ndarray, " subject"] | None = None
     points: Float[np.ndarray, " subject"] | None = None
     alike: bool = eqx.field(default=False, static=True)  # new subjects, who differ by nothing that is known
+    doses: tuple[tuple[float, ...], ...] = eqx.field(default=(), static=True)  # when each subject is given any [h]
 
 
 def same_subject(
@@ -95,7 +96,8 @@ def same_subject(
         return okay[None], log_f, drawn, at.noise.log_density(log_f, values, at.data)
 
     read = by_batch(future, one, values, key_read)
-    return _forecast(index, (label,), analytes, times, read, late, early, unlearned)
+    found = _forecast(index, (label,), analytes, times, read, late, early, unlearned)
+    return dataclasses.replace(found, doses=(given(problem.scenario),))
 
 
 def new_subjects(
@@ -118,7 +120,7 @@ def new_subjects(
     none = design("", [], times)
     read = _read(future, values, theta, key_read)
     found = _forecast(index, tuple(cohort.labels), list(analytes), times, read, none, none, unlearned)
-    return dataclasses.replace(found, alike=True)
+    return dataclasses.replace(found, alike=True, doses=_doses(future))
 
 
 def known_subjects(
@@ -179,6 +181,7 @@ def known_subjects(
     more = 2 * NUM_POINTS * likelihood.size
     return dataclasses.replace(
         found,
+        doses=_doses(future),
         pareto_k=shape,
         points=worth.mean(axis=0),
         num_solves=found.num_solves + more,
@@ -202,6 +205,15 @@ def design(
         np.zeros(size),
     )
     return joined([grid, more]) if more is not None and len(more) else grid
+
+
+def given(scenario: Scenario) -> tuple[float, ...]:
+    """When doses are given [h], each time once."""
+    return tuple(dict.fromkeys(np.asarray(scenario.doses.time, float).tolist()))
+
+
+def _doses(future: Population) -> tuple[tuple[float, ...], ...]:
+    return tuple(given(subject.under(future.arm(subject).scenario)) for subject in future.cohort)
 
 
 def predicted(analytes: Sequence[str], model: Model) -> None:

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analyte import LABELS, UNITS
-from ..figures import BLUE, GREY, INK, ORANGE, clock, plain_ticks, styled
 from ..observations import Observations
+from ..style import GREY, INK, ORANGE, band, clock, doses, log_axis, named, styled, thresholds
 from .forecast import Forecast
+from .forecast_tree import NAMES
 
 NUM_SHOWN = 10  # subjects in one figure
 DECADES = 6  # of an axis below its top
@@ -21,6 +21,8 @@ def bands_figure(forecast: Forecast, table: pd.DataFrame) -> Figure:
     """Of every subject and analyte: bands of the curve (50 and 90 %) and of readings (90 %) as `bands` tabled them."""
     shown = list(dict.fromkeys(table["subject"]))[:NUM_SHOWN]
     analytes = list(forecast.analytes)
+    given = dict(zip(forecast.subjects, forecast.doses, strict=False))
+    shared = forecast.doses[0] if len(set(forecast.doses)) == 1 else ()  # what new subjects have in common
     with styled():
         figure, axes = plt.subplots(
             len(shown),
@@ -37,12 +39,11 @@ def bands_figure(forecast: Forecast, table: pd.DataFrame) -> Figure:
                 for data, color, label in ((forecast.known, INK, "known"), (forecast.held_out, ORANGE, "held out")):
                     top = max(top, _readings(ax, data, subject, analyte, color, label))
                 low = own.loc[own["reading_q5"] > 0, "reading_q5"].min()
-                bottom = max(low if np.isfinite(low) else top, top * 10.0**-DECADES) if top > 0 else 1.0
-                ax.set(yscale="log", ylabel=f"{LABELS[analyte]} [{UNITS[analyte]}]")
-                if top > 0:
-                    read = [ax.dataLim.y0] if ax.dataLim.y0 > 0 else []
-                    ax.set_ylim(min([bottom, *read]) / 1.5 if read else bottom / 1.5, top * 1.5)
-                    plain_ticks(ax.yaxis, ax.get_ylim()[1] / ax.get_ylim()[0])
+                low = ax.dataLim.y0 if ax.dataLim.y0 > 0 else low if np.isfinite(low) else top
+                log_axis(ax, low, top, DECADES)
+                ax.set_ylabel(named(analyte))
+                thresholds(ax, analyte)
+                doses(ax, given.get(subject, shared))
                 ax.set_title("new subjects" if forecast.alike else subject, fontsize=9)
         for ax in axes[-1]:
             clock(ax)
@@ -54,9 +55,7 @@ def bands_figure(forecast: Forecast, table: pd.DataFrame) -> Figure:
 def _bands(ax: Axes, own: Any) -> None:
     time = own["time_h"]
     ax.fill_between(time, own["reading_q5"], own["reading_q95"], color=GREY, alpha=0.3, lw=0, label="readings, 90 %")
-    ax.fill_between(time, own["curve_q5"], own["curve_q95"], color=BLUE, alpha=0.25, lw=0, label="curve, 90 %")
-    ax.fill_between(time, own["curve_q25"], own["curve_q75"], color=BLUE, alpha=0.35, lw=0, label="curve, 50 %")
-    ax.plot(time, own["curve_median"], color=BLUE, lw=1.4, label="median")
+    band(ax, time, [own[f"curve_{name}"] for name in NAMES], label="curve", lw=1.4)
 
 
 def _readings(ax: Axes, data: Observations, subject: str, analyte: str, color: str, label: str) -> float:

@@ -9,10 +9,10 @@ import xarray as xr
 from cytostorm.models import Doses
 
 from ..analyte import LABELS, UNITS
-from ..figures import pace
 from ..observations import Observations
 from ..population import Population
 from ..problem import Problem
+from ..style import pace
 from .page import short
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)

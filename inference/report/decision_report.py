@@ -14,7 +14,7 @@ from ..decisions import decision_figures as figures
 from ..decisions.counterfactual import Comparison
 from ..decisions.options import NOW, TRIGGER
 from ..decisions.utility import Utility
-from ..figures import save_figure
+from ..style import save_figure
 from ..summary import plain, records
 from .page import Cell, Column, Head, Picture, Section, Table, interval, number, provenance, render, short, table, words
 

@@ -9,8 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analyte import LABELS
-from ..decisions.decision_figures import COLORS, MARKERS
-from ..figures import BLUE, GREY, INK, clock, styled
+from ..style import BLUE, COLORS, GREY, INK, MARKERS, clock, styled
 from ..summary import records
 from ..verdict import PARETO_K
 from .weights import SMALL

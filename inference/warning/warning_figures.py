@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..analyte import LABELS, UNITS
-from ..figures import BLUE, GREY, INK, ORANGE, clock, plain_ticks, styled
+from ..analyte import UNITS
+from ..style import BLUE, GREY, INK, ORANGE, band, clock, log_axis, named, styled, thresholds
 from .alarm import Alarm
 from .replay import OURS
 from .scores import reliability
 
 MOST = 8  # patients in one figure
+DECADES = 5  # of an axis below its top
 LINES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D")
 COLORS = (BLUE, ORANGE, INK, GREY)
@@ -47,15 +48,13 @@ def warnings(
                 continue
             label = shown[place]
             last, (time, value) = forecasts[label][-1], readings[label]
-            top.fill_between(last.ahead, last.band[0], last.band[4], color=BLUE, alpha=0.2, lw=0, label="90 %")
-            top.fill_between(last.ahead, last.band[1], last.band[3], color=BLUE, alpha=0.35, lw=0, label="50 %")
-            top.plot(last.ahead, last.band[2], color=BLUE, lw=1.5, label="median")
+            band(top, last.ahead, last.band)
             top.plot(time, value, "o", ms=4.5, color=INK, mfc="white", label="readings")
             top.axhline(threshold, color=ORANGE, lw=1, ls="--")
             high = max(last.band[4].max(), value.max(), threshold)
-            bottom = max(min(last.band[0].min(), value.min()), high * 1e-5)
-            top.set(title=label, yscale="log", ylim=(bottom / 1.5, high * 2))
-            plain_ticks(top.yaxis, high / bottom)
+            top.set_title(label)
+            log_axis(top, min(last.band[0].min(), value.min()), high, DECADES)
+            thresholds(top, analyte, told=False)
             when = [a.time for a in forecasts[label]]
             for k, horizon in enumerate(last.horizons):
                 chance = [a.exceeds[k] for a in forecasts[label]]
@@ -65,8 +64,8 @@ def warnings(
             low.set(ylim=(-0.03, 1.03))
             clock(low)
         for row in range(rows):
-            axes[2 * row, 0].set_ylabel(f"{LABELS.get(analyte, analyte)} [{UNITS.get(analyte, '')}]")
-            axes[2 * row + 1, 0].set_ylabel(f"P(above {threshold:g})")
+            axes[2 * row, 0].set_ylabel(named(analyte))
+            axes[2 * row + 1, 0].set_ylabel(f"P(above {threshold:g} {UNITS.get(analyte, '')})")
         every = [ax.get_legend_handles_labels() for ax in axes[:2, 0]]
         figure.legend(
             [*every[0][0], *every[1][0]], [*every[0][1], *every[1][1]], fontsize=8.5, ncols=4, loc="outside upper center"
