@@ -12,6 +12,8 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from . import checks, figures, population_figures
+from .checking.checking_figures import overview
+from .checking.findings import Checks
 from .observations import Observations
 from .summary import lesson, plain, recovery, shrinkage
 from .verdict import Verdict
@@ -25,6 +27,7 @@ CAPTIONS = {
     "spread": "How much subjects differ in each parameter, and how far their estimates are drawn to the median.",
     "predictive": "Posterior predictive check: each reading relative to its predicted median.",
     "starts": "The climbs that found the modes: energy (minus log-density) before and after each, sorted, by mode.",
+    "checks": "Does the model suit its readings? Residuals are standard normal where it does; grey: 95 % of what is right.",
     "ranks": "Rank plots: where chains agree, differences of rank ECDFs are noise; p below 0.01 would flag a parameter.",
 }
 
@@ -37,6 +40,7 @@ def write(
     readings: pd.DataFrame,
     verdict: Verdict,
     truth: dict[str, float],
+    found: Checks,
 ) -> None:
     """Write the figures and `report.html` into `folder`."""
     plt.switch_backend("agg")
@@ -44,6 +48,7 @@ def write(
     drawn: dict[str, Figure | None] = own | {
         "prior_posterior": figures.prior_posterior(tree, table, truth),
         "pair": figures.pair(tree, truth),
+        "checks": overview(found),
         "ranks": checks.ranks(tree) if verdict.pareto_k is None else None,
         "starts": checks.waterfall(tree),
     }
@@ -61,6 +66,7 @@ def write(
         verdict=verdict,
         facts=verdict.facts,
         lessons=lesson(table),
+        checks=found.table.to_dict("records"),
         figures=shown,
         table=table.reset_index().to_dict("records"),
         readings=readings.to_dict("records"),

@@ -107,7 +107,8 @@ ORDER = {
         *("keys", "analyte", "cells", "covariates", "observations", "cohort", "tables", "prior", "site", "noise"),
         *("gradient", "problem", "synthetic", "assay", "variability", "panel", "arguments", "population"),
         *("samplers", "predictive", "population_tree", "summary", "posterior", "verdict", "figures", "prediction"),
-        *("decisions", "warning", "identifiability", "calibration", "selection", "population_figures", "checks", "report"),
+        *("decisions", "warning", "identifiability", "calibration", "selection"),
+        *("checking", "population_figures", "checks", "report"),
     ],
     "inference/tables": [
         *("table", "catalogue", "converters", "published", "form", "nonmem", "export", "account", "tidy"),
@@ -130,6 +131,7 @@ ORDER["inference/identifiability"] = [
     *("information", "directions", "profile", "scaling", "design", "findings", "identifiability_figures"),
 ]
 ORDER["inference/calibration"] = ["replicates", "ranks", "fits", "findings", "calibration_figures"]
+ORDER["inference/checking"] = ["residuals", "readings", "priors", "findings", "checking_figures"]
 ORDER["inference/selection"] = ["left_out", "common", "weights", "replicas", "selection_figures"]
 HYDRA = {"hydra", "omegaconf"}
 FORBIDDEN = {"models": {"numpyro", "pandas", "arviz", "xarray", *HYDRA}, "inference": HYDRA}
