@@ -44,7 +44,7 @@ class Belief(eqx.Module):
         """The logarithm of the quantile at $\\Phi(z)$: a draw where $z$ is one of a standard normal distribution."""
 
     @abc.abstractmethod
-    def score(self, x: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:
+    def score(self, x: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
         """The standard normal number whose `log_quantile` is $x$."""
 
     @abc.abstractmethod
@@ -79,7 +79,7 @@ class Prior(Belief):
     def log_quantile(self, z: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
         return np.log(self.median) + self.log_sd * z
 
-    def score(self, x: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:
+    def score(self, x: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
         return (x - np.log(self.median)) / self.log_sd
 
     def log_density(self, x: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:
@@ -125,7 +125,7 @@ class TruncatedNormal(Belief):
         edge = np.log(self.sd) + share + 0.5 * (a**2 + np.log(2 * np.pi))
         return xp.where(near, edge, xp.log(xp.where(near, 1.0, xp.where((z < 0) & (a > 0), low, high))))
 
-    def score(self, x: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:
+    def score(self, x: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
         z, a = (np.exp(x) - self.mean) / self.sd, self.mean / self.sd
         above = sp.ndtr(-z) / sp.ndtr(a)
         below = (sp.ndtr(z) - sp.ndtr(-a)) / sp.ndtr(a)

@@ -1,6 +1,5 @@
 """What the checks of a fit find: one row each, flagged at a stated rate of false alarms, and what to do about it."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,8 +88,8 @@ TESTS: dict[str, tuple[str, str, str]] = {
     ),
     "time": (
         "residuals over time",
-        "neighbouring residuals are not alike",
-        "neighbouring residuals are alike: the curve misses a rise or a fall; a mechanism or a dose may be missing, or a clock"
+        "residuals do not follow slow waves over time",
+        "residuals follow slow waves over time: the curve misses a rise or a fall; a mechanism or a dose may be missing, or a clock"
         " may be off",
     ),
     "prediction": (
@@ -148,31 +147,43 @@ def holm(p: dict[str, float]) -> dict[str, float]:
     return found
 
 
+HINTS: dict[str, tuple[str, str]] = {
+    "influential readings": (
+        "every reading can be left out by weights",
+        "{fact} cannot be left out by weights: the posterior hangs on them, and what is said of them left out is rough",
+    ),
+    "influence on parameters": (
+        "no single reading moves the mean of a parameter by its SD",
+        "without {fact} of its SD: be sure of that reading",
+    ),
+    "power scaling": (
+        "no parameter is torn between its prior and the readings",
+        "{fact} moves with its prior and with the readings: say how it changes with another prior",
+    ),
+}
+
+
 def _hints(tree: xr.DataTree, logs: dict[str, np.ndarray], each: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of what has no rate of false alarms."""
-    rows = records(each)
-    weighty = int(each["pareto_k"].to_numpy().argmax())
-    moving = int(np.abs(each["shift"].to_numpy()).argmax())
-    over = int((each["pareto_k"] > PARETO_K).sum())
-    k, shift, moved = rows[weighty]["pareto_k"], abs(rows[moving]["shift"]), rows[moving]["moved"]
+    rows, k, shift = records(each), each["pareto_k"].to_numpy(), each["shift"].abs().to_numpy()
+    weighty, moving, over = rows[int(k.argmax())], rows[int(shift.argmax())], int((k > PARETO_K).sum())
     sensitive, torn = priors.torn(priors.scaling(tree, logs))
-    found: list[tuple[str, float, float, str, Callable[[], str]]] = [
-        ("influential readings", k, PARETO_K, "every reading can be left out by weights", lambda: (
-            f"{over} of {len(rows)} readings, most of all {_name(rows[weighty])}, cannot be left out by weights (Pareto k above"
-            f" {PARETO_K:g}): the posterior hangs on them, and what is said of them left out is rough"
-        )),
-        ("influence on parameters", shift, MOVED, "no single reading moves a parameter by its SD", lambda: (
-            f"without {_name(rows[moving])} the mean of `{moved}` would move by {shift:.1f} of its SD: be sure of that reading"
-        )),
-        ("power scaling", sensitive, SENSITIVE, "no parameter is torn between prior and readings", lambda: (
-            f"`{torn}` moves with its prior and with the readings: report how it changes with another prior"
-        )),
-    ]  # fmt: skip
-    return [
-        {"check": name, "kind": "hint", "p": np.nan, "value": value, "bar": bar}
-        | ({"result": NOTED, "says": says()} if value > bar else {"result": FINE, "says": fine})
-        for name, value, bar, fine, says in found
-    ]
+    seen = {
+        "influential readings": (k.max(), PARETO_K, f"{over} of {len(rows)} readings, most of all {_name(weighty)},"),
+        "influence on parameters": (
+            shift.max(),
+            MOVED,
+            f"{_name(moving)} the mean of `{moving['moved']}` would move by {shift.max():.1f}",
+        ),
+        "power scaling": (sensitive, SENSITIVE, f"`{torn}`"),
+    }
+    found = []
+    for name, (value, bar, fact) in seen.items():
+        fine, odd = HINTS[name]
+        result, says = (NOTED, odd.format(fact=fact)) if value > bar else (FINE, fine)
+        row = {"check": name, "kind": "hint", "p": np.nan, "value": float(value), "bar": bar}
+        found.append(row | {"result": result, "says": says})
+    return found
 
 
 def _name(row: dict[str, Any]) -> str:

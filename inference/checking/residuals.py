@@ -11,9 +11,9 @@ which depend on each other, are combined as Cauchy numbers (Liu and Xie, J Am St
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from scipy.special import ndtri
-from scipy.stats import chi2
+from scipy.stats import beta, chi2
 
 from ..observations import Observations
 
@@ -45,18 +45,28 @@ def simulated(statistic: Statistic, z: Numbers, seed: int = 1) -> float:
     return combined((1 + larger) / (1 + len(null)))
 
 
-def neighbours(data: Observations) -> tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]:
-    """Every reading that has a next one of its subject and analyte, and that one."""
+def waves(data: Observations) -> Float[np.ndarray, "obs wave"]:
+    """Slow waves over the readings of each subject and analyte in order of time, of length one and at right angles.
+
+    They are the cosines $\\cos(\\pi k (j + \\frac12) / n)$, of which $k = 0$ is level, up to $k = n/3$: a period of six
+    readings. Single readings have none.
+    """
     series = np.unique(np.array([data.subject, data.analyte]), axis=1, return_inverse=True)[1].ravel()
-    order = np.lexsort((data.time, series))
-    same = np.diff(series[order]) == 0
-    return order[:-1][same], order[1:][same]
+    columns = []
+    for s in range(series.max() + 1):
+        rows = np.flatnonzero(series == s)
+        rows, num = rows[np.argsort(data.time[rows], kind="stable")], len(rows)
+        for k in range(num // 3 + 1) if num > 1 else ():
+            columns.append(np.zeros(len(data)))
+            columns[-1][rows] = np.cos(np.pi * k * (np.arange(num) + 0.5) / num) * ((2 if k else 1) / num) ** 0.5
+    return np.stack(columns, axis=1) if columns else np.zeros((len(data), 0))
 
 
-def alike(z: Numbers, pairs: tuple[np.ndarray, np.ndarray]) -> Float[np.ndarray, " draw"]:
-    """The correlation of each residual with the next one: large where the curve misses a rise or a fall."""
-    first, second = pairs
-    return (z[:, first] * z[:, second]).sum(axis=1) / (z**2).sum(axis=1) * z.shape[1] / len(first)
+def slow(z: Numbers, waves: Float[np.ndarray, "obs wave"]) -> float:
+    """The p-value of the share of all squares that slow waves take up, whose distribution is a beta distribution."""
+    num, taken = waves.shape
+    share = ((z @ waves) ** 2).sum(axis=1) / (z**2).sum(axis=1)
+    return combined(beta.sf(share, taken / 2, (num - taken) / 2))
 
 
 def places(log_f: Numbers, analyte: tuple[str, ...]) -> Numbers:
@@ -69,7 +79,7 @@ def places(log_f: Numbers, analyte: tuple[str, ...]) -> Numbers:
     return found / np.sqrt(np.maximum((found**2).sum(axis=1, keepdims=True), 1e-300))
 
 
-def slopes(z: Numbers, x: Numbers) -> tuple[Float[np.ndarray, " draw"], Float[np.ndarray, " draw"]]:
+def slopes(z: Numbers, x: Float[np.ndarray, "#draw obs"]) -> tuple[Float[np.ndarray, " draw"], Float[np.ndarray, " draw"]]:
     """How residuals, and their sizes, go with the prediction: both have mean 0 and SD 1 where the model is right."""
     return (x * z).sum(axis=1), (x * (np.abs(z) - MEAN)).sum(axis=1) / SD
 
@@ -93,9 +103,8 @@ def size(z: Numbers) -> float:
 
 def tested(z: Numbers, log_f: Numbers, data: Observations) -> dict[str, float]:
     """The p-value of every test of residuals; those that so few readings do not allow are not a number."""
-    pairs, x = neighbours(data), places(log_f, data.analyte)
-    seen: Bool[np.ndarray, " draw"] = (x != 0).any(axis=1)
-    one = x[:1] if seen.all() else None  # any order of the predictions has the same distribution
+    low, x = waves(data), places(log_f, data.analyte)
+    one = x[:1] if (x != 0).any() else None  # any order of the predictions has the same distribution
 
     def against(z: Numbers) -> Float[np.ndarray, " draw"]:
         a, b = slopes(z, x if len(z) == len(x) else one)  # type: ignore[arg-type]
@@ -104,7 +113,7 @@ def tested(z: Numbers, log_f: Numbers, data: Observations) -> dict[str, float]:
     few = len(data) < FEWEST
     return {
         "size": size(z),
-        "time": np.nan if few or len(pairs[0]) < FEWEST - 1 else simulated(lambda z: alike(z, pairs), z),
+        "time": np.nan if few or not 0 < low.shape[1] < len(data) else slow(z, low),
         "prediction": np.nan if few or one is None else simulated(against, z),
         "shape": np.nan if few else simulated(departure, z),
     }
