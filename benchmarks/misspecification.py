@@ -4,8 +4,8 @@
 
 Two boluses of LPS a day apart, IL-6 read twelve times a day, a limit of quantification: in every replicate a truth is drawn
 from the prior, readings are drawn for it, something is done to them or to the model, and the fit is checked as
-`cytostorm fit` checks it. Four times NUM (default 100) of the right models, NUM of every wrong one. Cases that
-runs/misspecification.json holds already in that number are not run again.
+`cytostorm fit` checks it. Four times NUM (default 100) of the right models, NUM of every wrong one. Replicates
+that runs/misspecification.json holds already are not made again: a call that was killed continues.
 """
 
 import json
@@ -41,6 +41,7 @@ PRIORS = {
 }
 NOISE = ci.LogNormal(sigma=ci.Prior(0.15, 1.5))
 DOUBTFUL = 1.02  # R-hat
+BLOCK = 10  # replicates that are written together
 
 
 class Case(NamedTuple):
@@ -91,20 +92,21 @@ def problem(times: np.ndarray, brake: bool = True) -> ci.Problem:
     return ci.Problem(model, STORY, data, ci.Priors(**{k: v for k, v in PRIORS.items() if brake or k != "w_r"}), NOISE)
 
 
-def truths(case: Case, num: int, seed: int) -> np.ndarray:
-    """Readings without a limit, a row for every truth that can be solved."""
+def truths(case: Case, first: int, last: int, seed: int) -> list[np.ndarray | None]:
+    """Readings without a limit of these replicates; None where the truth cannot be solved."""
     true = problem(np.where(case.times >= 24, case.times - case.late, case.times))
-    rng = np.random.default_rng(seed)
-    z = rng.standard_normal((num, true.sites.size))
+    rngs = [np.random.default_rng([seed, i]) for i in range(first, last)]
+    z = np.stack([rng.standard_normal(true.sites.size) for rng in rngs])
     values = {name: np.array(x) for name, x in true.sites.values(np.asarray(true.sites.drawn(z))).items()}
     values["w_r"] *= case.strength
     log_f, okay = jax.jit(jax.vmap(true.read))(values)
-    f, okay = np.exp(np.asarray(log_f)), np.asarray(okay)
-    y = SCATTER[case.noise](rng, f, values["sigma"][:, None])
-    which, up = rng.random(f.shape), rng.random(num) < 0.5
-    which = np.where(y > 2 * LIMIT, which, 0.0).argmax(axis=1)  # of those that can be read
-    y[np.arange(num), which] *= np.where(up, case.factor, 1 / case.factor)
-    return y[okay]
+    found: list[np.ndarray | None] = []
+    for rng, f, sigma, solved in zip(rngs, np.exp(np.asarray(log_f)), values["sigma"], np.asarray(okay), strict=True):
+        y = SCATTER[case.noise](rng, f, sigma)
+        spoilt = rng.choice(np.flatnonzero(f > 2 * LIMIT))  # of those that can be read
+        y[spoilt] *= case.factor ** rng.choice([-1.0, 1.0])
+        found.append(y if solved else None)
+    return found
 
 
 def one(case: Case, density: ci.Density, about: ci.Problem, value: np.ndarray, key: Any) -> dict[str, Any] | None:
@@ -129,18 +131,27 @@ def one(case: Case, density: ci.Density, about: ci.Problem, value: np.ndarray, k
     }
 
 
-def run(name: str, num: int) -> dict[str, Any]:
-    """All replicates of a case."""
-    case, clock = CASES[name], time.perf_counter()
-    seed = list(CASES).index(name)
+def run(name: str, num: int, known: dict[str, Any]) -> None:
+    """So many replicates of a case; those that are known already stay, and the others are written as they come."""
+    case, seed = CASES[name], list(CASES).index(name)
     about = problem(case.times, case.brake)
     density = posed(about, assay(about.data, low=LIMIT), False)
-    every = []
-    for value, key in zip(truths(case, num, seed), branches(root(1000 + seed), num), strict=False):
-        every.append(one(case, density, about, value, key))
-    fitted = [x for x in every if x is not None]
-    print(f"{name}: {len(fitted)} of {num} fitted, {sum(bool(x['flagged']) for x in fitted)} flagged", flush=True)
-    return {"num": num, "seconds": round(time.perf_counter() - clock), "fits": fitted}
+    mine = known.setdefault(name, {"fits": [], "seconds": 0.0})
+    for first in range(len(mine["fits"]), num, BLOCK):
+        clock, last = time.process_time(), min(first + BLOCK, num)
+        keys = branches(root(1000 + seed), last)[first:]
+        for value, key in zip(truths(case, first, last, seed), keys, strict=True):
+            mine["fits"].append(None if value is None else one(case, density, about, value, key))
+        mine["seconds"] += time.process_time() - clock
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(known))
+    fits = there(mine)[:num]
+    print(f"{name}: {len(fits)} of {num} fitted, {sum(bool(x['flagged']) for x in fits)} flagged", flush=True)
+
+
+def there(one: dict[str, Any]) -> list[dict[str, Any]]:
+    """The replicates that could be solved and fitted."""
+    return [x for x in one["fits"] if x is not None]
 
 
 def share(fits: list[dict], name: str, of: str = "flagged") -> float:
@@ -150,11 +161,11 @@ def share(fits: list[dict], name: str, of: str = "flagged") -> float:
 
 def markdown(known: dict[str, dict]) -> str:
     """The table of power, that of false alarms, and that of hints."""
-    tests = list(known["right"]["fits"][0]["p"])
+    tests = list(there(known["right"])[0]["p"])
     hints = ["influential readings", "influence on parameters", "power scaling"]
     lines = [f"| what is wrong | fits | **any test** (95 %) | {' | '.join(tests)} |", "|---" * (len(tests) + 3) + "|"]
     for name in (name for name in CASES if name in known):
-        fits = known[name]["fits"]
+        fits = there(known[name])
         low, high = likely(share(fits, "any"), len(fits))
         cells = " | ".join(f"{share(fits, test):.0%}" for test in tests)
         title = f"**{CASES[name].title}**" if CASES[name].right else CASES[name].title
@@ -164,19 +175,19 @@ def markdown(known: dict[str, dict]) -> str:
     for test in tests:
         cells = []
         for name in ("right", "right_few"):
-            p = np.array([x["p"][test] for x in known[name]["fits"]]) if name in known else np.full(1, np.nan)
+            p = np.array([x["p"][test] for x in there(known[name])]) if name in known else np.full(1, np.nan)
             cells += [f"{np.mean(p <= level):.1%}" for level in (0.05, 0.01)]
         lines.append(f"| {test} | {' | '.join(cells)} |")
     lines += ["", "How often hints are noted, which have no stated rate:", ""]
     lines += [f"| what is wrong | {' | '.join(hints)} |", "|---" * (len(hints) + 1) + "|"]
     for name in (name for name in CASES if name in known):
-        cells = " | ".join(f"{share(known[name]['fits'], hint, 'noted'):.0%}" for hint in hints)
+        cells = " | ".join(f"{share(there(known[name]), hint, 'noted'):.0%}" for hint in hints)
         lines.append(f"| {CASES[name].title} | {cells} |")
-    lost = sum(one["num"] - len(one["fits"]) for one in known.values())
-    doubtful = sum(x["doubtful"] for one in known.values() for x in one["fits"])
-    total, seconds = sum(one["num"] for one in known.values()), sum(one["seconds"] for one in known.values())
-    text = f"{total} replicates, {lost} not solved or not fitted, {doubtful} with R-hat above {DOUBTFUL}; {seconds / 60:.0f} min"
-    return "\n".join([text + " on one core.", "", *lines]) + "\n"
+    lost = sum(len(one["fits"]) - len(there(one)) for one in known.values())
+    doubtful = sum(x["doubtful"] for one in known.values() for x in there(one))
+    total, seconds = sum(len(one["fits"]) for one in known.values()), sum(one["seconds"] for one in known.values())
+    text = f"{total} replicates, {lost} not solved or not fitted, {doubtful} with R-hat above {DOUBTFUL};"
+    return "\n".join([f"{text} {seconds / 60:.0f} min of one processor.", "", *lines]) + "\n"
 
 
 def main(arguments: list[str]) -> None:
@@ -185,12 +196,7 @@ def main(arguments: list[str]) -> None:
     names = [x for x in arguments if not x.isdigit()] or list(CASES)
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in names:
-        wanted = 4 * num if CASES[name].right else num
-        if known.get(name, {}).get("num") == wanted:
-            continue
-        known[name] = run(name, wanted)
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(known) + "\n")
+        run(name, 4 * num if CASES[name].right else num, known)
     text = markdown({name: known[name] for name in CASES if name in known})
     PAGE.write_text(PAGE.read_text().split(MARK)[0] + MARK + "\n" + text)
 

@@ -18,7 +18,6 @@ from .observations import Observations
 from .prior import Belief, Prior
 from .site import Values
 
-
 type ByDraw = Float[np.ndarray, "draw obs"]
 
 

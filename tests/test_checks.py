@@ -1,4 +1,4 @@
-"""Checks of a fit: right models are flagged as seldom as is said, wrong ones are seen, and every run tells what was found."""
+"""Checks of a fit: right models are flagged as seldom as is said, wrong ones are seen, every run tells what was found."""
 
 import dataclasses
 import json
@@ -66,7 +66,8 @@ def mixed():
 
 @pytest.mark.parametrize("nu", [None, 4.0])
 def test_a_censored_reading_leaves_as_much_possible_as_its_likelihood_says(nu):
-    data, noise, log_f = mixed(), LogNormal(nu=nu), np.log(np.array([[1.0, 2.0, 30.0, 5.0, 15.0], [3.0, 0.5, 80.0, 2.0, 25.0]]))
+    data, noise = mixed(), LogNormal(nu=nu)
+    log_f = np.log(np.array([[1.0, 2.0, 30.0, 5.0, 15.0], [3.0, 0.5, 80.0, 2.0, 25.0]]))
     low, high = noise.chance(log_f, {"sigma": np.array([0.4, 0.7])}, data)
     for i, sigma in enumerate((0.4, 0.7)):
         likelihood = np.asarray(noise.log_density(jnp.asarray(log_f[i]), {"sigma": jnp.asarray(sigma)}, data))
@@ -225,6 +226,15 @@ def test_waves_run_over_the_readings_of_one_subject_and_analyte_in_time():
     assert [set(np.flatnonzero(column)) for column in found.T] == [{0, 2, 3, 5}, {0, 2, 3, 5}, {1, 4}]
     order = [0, 3, 2, 5]  # by time
     assert (np.diff(found[order, 1]) < 0).all()
+
+
+def test_draws_that_stand_still_are_told_and_are_no_error():
+    """Two different draws, again and again: nothing can be left out by weights."""
+    data = readings(AT, np.ones(NUM))
+    log_f = np.repeat(np.stack([np.zeros(NUM), np.full(NUM, 0.3)]), [80, 20], axis=0)
+    found = left_out(tree(np.zeros(NUM), log_f, data), data, -log_f / SIGMA, {"a": log_f[:, 0]})
+    assert np.isinf(found["pareto_k"]).all()
+    assert np.isfinite(found[["loo_pit", "shift", "residual"]].to_numpy()).all()
 
 
 def test_so_few_readings_allow_no_test_of_patterns():

@@ -12,17 +12,18 @@ from scipy.stats import kstwo
 from ..analyte import LABELS
 from ..figures import BLUE, GREY, INK, ORANGE, clock, plain_ticks, styled
 from ..verdict import PARETO_K
-from .findings import FLAGGED, Checks
+from .findings import FLAGGED, NOTED, Checks
+from .readings import outlier
 
 WIDE = 1.96
 MOST = 14  # parameters, or statistics, that have a row of their own
-PANELS = {
-    "prior predictive": "prior predictive",
-    "left-out readings": "left-out readings (LOO-PIT)",
-    "prior-data conflict": "posterior in its prior",
-    "residuals over time": "residuals over time",
-    "residuals over prediction": "residuals over prediction",
-    "influential readings": "influential readings",
+PANELS = {  # what each shows, and the checks that it is about
+    "prior predictive": ["prior predictive"],
+    "left-out readings (LOO-PIT)": ["outlier", "left-out readings"],
+    "posterior in its prior": ["prior-data conflict", "power scaling"],
+    "residuals over time": ["residuals over time"],
+    "residuals over prediction": ["residuals over prediction", "shape of the residuals", "size of the residuals"],
+    "influential readings": ["influential readings", "influence on parameters"],
 }
 
 
@@ -41,9 +42,15 @@ def overview(checks: Checks) -> Figure:
         axes[1, 1].set(xscale="log", xlabel="prediction")
         plain_ticks(axes[1, 1].xaxis, high / low)
         _influence(axes[1, 2], each)
-        for ax, (name, title) in zip(axes.flat, PANELS.items(), strict=True):
-            mark = {FLAGGED: "  ▲ flagged", "noted": "  △ noted", "not made": "  not made"}.get(result[name], "")
-            ax.set_title(title + mark, color=ORANGE if result[name] == FLAGGED else INK, fontsize=11)
+        for ax, (title, about) in zip(axes.flat, PANELS.items(), strict=True):
+            wrong = [name for name in about if result[name] == FLAGGED]
+            noted = [name for name in about if result[name] == NOTED]
+            mark = f"\n▲ flagged: {', '.join(wrong)}" if wrong else f"\n△ noted: {', '.join(noted)}" if noted else ""
+            ax.set_title(title + mark, color=ORANGE if wrong else INK, fontsize=10.5)
+        if result["outlier"] == FLAGGED:
+            _, at = outlier(each["loo_pit"].to_numpy())
+            for ax, x in ((axes[1, 0], each["time_h"]), (axes[1, 1], each["predicted"])):
+                ax.plot(x[at], each["residual"][at], "o", ms=13, mfc="none", mec=ORANGE, mew=1.8)
     return figure
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Float
+from scipy.special import ndtri
 
 from ..analyte import LABELS
 from ..identifiability.scaling import SENSITIVE
@@ -89,14 +90,14 @@ TESTS: dict[str, tuple[str, str, str]] = {
     "time": (
         "residuals over time",
         "residuals do not follow slow waves over time",
-        "residuals follow slow waves over time: the curve misses a rise or a fall; a mechanism or a dose may be missing, or a clock"
-        " may be off",
+        "residuals follow slow waves over time: the curve misses a rise or a fall; a mechanism or a dose may be missing, or"
+        " a clock may be off",
     ),
     "prediction": (
         "residuals over prediction",
         "residuals are as wide for small as for large predictions",
-        "residuals go with the prediction, or are wider for small or large ones: the noise may not be log-normal (an additive"
-        " part, a limit that is not recorded), or the curve saturates too early or too late",
+        "residuals go with the prediction, or are wider for small or large ones: the noise may not be log-normal (an"
+        " additive part, a limit that is not recorded), or the curve saturates too early or too late",
     ),
     "shape": (
         "shape of the residuals",
@@ -106,14 +107,14 @@ TESTS: dict[str, tuple[str, str, str]] = {
     "size": (
         "size of the residuals",
         "residuals are as large as the noise says",
-        "residuals are larger or smaller than the noise says: the model misses the readings, or the stated errors or the prior"
-        " of sigma are wrong",
+        "residuals are larger or smaller than the noise says: the model misses the readings, or the stated errors or the"
+        " prior of sigma are wrong",
     ),
     "prior": (
         "prior-data conflict",
         "no parameter lies far out in its prior",
-        "{fact}: the readings pull it where the prior did not expect it; check its prior, its unit, and whether it makes up for"
-        " what the model lacks",
+        "{fact}: the readings pull it where the prior did not expect it; check its prior, its unit, and whether it makes up"
+        " for what the model lacks",
     ),
     "prior predictive": (
         "prior predictive",
@@ -129,7 +130,11 @@ def _tests(p: dict[str, float], facts: dict[str, str]) -> list[dict[str, Any]]:
     rows = []
     for name, (title, fine, wrong) in TESTS.items():
         result = NOT_MADE if np.isnan(p[name]) else FLAGGED if made[name] <= LEVEL else FINE
-        says = {FLAGGED: wrong.format(fact=facts.get(name, "")), FINE: fine, NOT_MADE: "too few readings, or draws of the prior"}
+        says = {
+            FLAGGED: wrong.format(fact=facts.get(name, "")),
+            FINE: fine,
+            NOT_MADE: "too few readings or draws of the prior",
+        }
         row = {"check": title, "kind": "test", "p": p[name], "value": made[name], "bar": LEVEL}
         rows.append(row | {"result": result, "says": says[result]})
     return rows
@@ -167,7 +172,7 @@ def _hints(tree: xr.DataTree, logs: dict[str, np.ndarray], each: pd.DataFrame) -
     """The rows of what has no rate of false alarms."""
     rows, k, shift = records(each), each["pareto_k"].to_numpy(), each["shift"].abs().to_numpy()
     weighty, moving, over = rows[int(k.argmax())], rows[int(shift.argmax())], int((k > PARETO_K).sum())
-    sensitive, torn = priors.torn(priors.scaling(tree, logs))
+    sensitive, torn = priors.torn(tree, logs)
     seen = {
         "influential readings": (k.max(), PARETO_K, f"{over} of {len(rows)} readings, most of all {_name(weighty)},"),
         "influence on parameters": (
@@ -181,6 +186,8 @@ def _hints(tree: xr.DataTree, logs: dict[str, np.ndarray], each: pd.DataFrame) -
     for name, (value, bar, fact) in seen.items():
         fine, odd = HINTS[name]
         result, says = (NOTED, odd.format(fact=fact)) if value > bar else (FINE, fine)
+        if np.isnan(value):
+            result, says = NOT_MADE, "too few different draws"
         row = {"check": name, "kind": "hint", "p": np.nan, "value": float(value), "bar": bar}
         found.append(row | {"result": result, "says": says})
     return found
@@ -193,7 +200,7 @@ def _name(row: dict[str, Any]) -> str:
 def _of_reading(each: pd.DataFrame, at: int) -> str:
     row = records(each)[at]
     mark = {-1: "< ", 0: "", 1: "> "}[row["cens"]]
-    away = float(readings.apart(np.array(row["loo_pit"])))
+    away = float(ndtri(row["loo_pit"]))
     return f"{_name(row)} is {mark}{plain(row['value'])}, {away:+.1f} SD from what the other readings foresee"
 
 

@@ -51,7 +51,7 @@ def foreseen(tree: xr.DataTree, data: Observations) -> tuple[float, pd.DataFrame
     The p-value is that of the most extreme statistic among those of the prior's own data sets, which is exact. Readings
     beyond the assay's limits count as the limit. Not a number where too few draws of the prior could be solved.
     """
-    made = tree["prior_predictive"]["y"].values.reshape(-1, len(data)) if "prior_predictive" in tree.children else np.empty(0)
+    made = tree["prior_predictive"]["y"].values.reshape(-1, len(data)) if "prior_predictive" in tree.children else []
     limits = assay(dataclasses.replace(data, bound=None))
     columns, rows = [], []
     if len(made) >= FEWEST_DRAWS:
@@ -79,13 +79,15 @@ def _extreme(x: Float[np.ndarray, "set statistic"]) -> float:
     return float(np.mean(far >= far[0]))
 
 
-def scaling(tree: xr.DataTree, logs: Scores) -> pd.DataFrame:
-    """What the posterior of every parameter rests on, by power scaling of all these priors and of the likelihood."""
+def torn(tree: xr.DataTree, logs: Scores) -> tuple[float, str]:
+    """Of the parameter that moves most with both prior and readings, by power scaling: the smaller of the two sensitivities.
+
+    All of these priors are scaled together. Not a number where the draws are too few for weights.
+    """
     prior: Any = sum(recalled(tree["posterior"][name].attrs).log_density(x) for name, x in logs.items())
-    return scaled(logs, np.asarray(prior), tree["log_likelihood"]["y"].sum("obs_id").values)
-
-
-def torn(table: pd.DataFrame) -> tuple[float, str]:
-    """Of the parameter that moves most with both its prior and the readings: the smaller of the two sensitivities."""
+    try:
+        table = scaled(logs, np.asarray(prior), tree["log_likelihood"]["y"].sum("obs_id").values)
+    except ValueError:  # ArviZ: all draws of a tail are the same one
+        return np.nan, ""
     both = table[["prior_sensitivity", "likelihood_sensitivity"]].min(axis=1)
     return float(both.max()), str(both.idxmax())

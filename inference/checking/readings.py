@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Float
-from scipy.special import logsumexp, ndtri
 
 from ..observations import Observations
-from .residuals import FLOOR, scored
+from ..samplers.weights import smoothed
+from .residuals import FLOOR
 
 
 def left_out(tree: xr.DataTree, data: Observations, z: Float[np.ndarray, "draw obs"], logs: dict[str, np.ndarray]) -> Any:
@@ -21,13 +21,10 @@ def left_out(tree: xr.DataTree, data: Observations, z: Float[np.ndarray, "draw o
     takes one of those that it leaves possible, at random: values are uniform where the model is right, in either case.
     `logs` are the logarithms of parameters by draw.
     """
-    import arviz_stats  # noqa: F401  late: it takes long to import, and gives arrays their `azstats`
-
     at = tree["standing"].to_dataset()
-    likelihood: Any = tree["log_likelihood"]["y"].sel(draw=at["draw"])
-    weights, shape = likelihood.azstats.psislw(dim=["chain", "draw"])
-    weights = weights.stack(sample=("chain", "draw")).transpose("sample", "obs_id").values
-    weights = np.exp(weights - logsumexp(weights, axis=0))
+    likelihood = flat(tree["log_likelihood"]["y"].sel(draw=at["draw"]))
+    each, shape = zip(*(smoothed(-x) for x in likelihood.T), strict=True)
+    weights = np.stack(each, axis=1)
     ends = [(weights * flat(at[name])).sum(axis=0) for name in ("low", "high")]
     pit = np.clip(ends[0] + np.random.default_rng(2).random(len(data)) * (ends[1] - ends[0]), FLOOR, 1 - FLOOR)
     moves = np.zeros((len(data), 1))
@@ -65,12 +62,7 @@ def outlier(pit: Float[np.ndarray, " obs"]) -> tuple[float, int]:
 
 def uniform(pit: Float[np.ndarray, " obs"]) -> float:
     """The p-value of uniform chances, which depend on each other: ArviZ's ordered pointwise test, Cauchy-combined."""
-    import arviz_stats  # noqa: F401  late, as above
+    import arviz_stats  # noqa: F401  late, for it takes long; it gives arrays their `azstats`
 
     array: Any = xr.DataArray(pit, dims="obs_id")
     return float(array.azstats.uniformity_test(dim="obs_id", method="pot_c")[0])
-
-
-def apart(pit: Float[np.ndarray, "*obs"]) -> Float[np.ndarray, "*obs"]:
-    """How far out a reading stands, in standard deviations of a normal distribution."""
-    return ndtri(pit)

@@ -26,7 +26,7 @@ type Numbers = Float[np.ndarray, "draw obs"]
 type Statistic = Callable[[Numbers], Float[np.ndarray, " draw"]]
 
 
-def scored(low: Float[np.ndarray, "*batch"], high: Float[np.ndarray, "*batch"], seed: int = 0) -> Float[np.ndarray, "*batch"]:
+def scored(low: Numbers, high: Numbers, seed: int = 0) -> Numbers:
     """Residuals from the chances of a smaller reading and of one that is no larger: any number between them, at random."""
     u = low + np.random.default_rng(seed).random(np.shape(low)) * (high - low)
     return ndtri(np.clip(u, FLOOR, 1 - FLOOR))
