@@ -32,6 +32,7 @@ from cytostorm.inference import (
     assemble,
     individuals,
     judge,
+    load,
     shrinkage,
     summary,
 )

@@ -1,5 +1,6 @@
 """The checks of a fit in one figure: told in grey as well, by place and marker."""
 
+import textwrap
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -45,8 +46,8 @@ def overview(checks: Checks) -> Figure:
         for ax, (title, about) in zip(axes.flat, PANELS.items(), strict=True):
             wrong = [name for name in about if result[name] == FLAGGED]
             noted = [name for name in about if result[name] == NOTED]
-            mark = f"\n▲ flagged: {', '.join(wrong)}" if wrong else f"\n△ noted: {', '.join(noted)}" if noted else ""
-            ax.set_title(title + mark, color=ORANGE if wrong else INK, fontsize=10.5)
+            mark = f"▲ flagged: {', '.join(wrong)}" if wrong else f"△ noted: {', '.join(noted)}" if noted else ""
+            ax.set_title("\n".join([title, *textwrap.wrap(mark, 44)]), color=ORANGE if wrong else INK, fontsize=10.5)
         if result["outlier"] == FLAGGED:
             _, at = outlier(each["loo_pit"].to_numpy())
             for ax, x in ((axes[1, 0], each["time_h"]), (axes[1, 1], each["predicted"])):

@@ -39,12 +39,13 @@ class Checks(NamedTuple):
     @property
     def flagged(self) -> list[str]:
         """The names of the tests that are flagged."""
-        return self.table.loc[self.table["result"] == FLAGGED, "check"].tolist()
+        return [row["check"] for row in records(self.table) if row["result"] == FLAGGED]
 
     def __str__(self) -> str:
-        made = int(((self.table["kind"] == "test") & (self.table["result"] != NOT_MADE)).sum())
-        noted = self.table.loc[self.table["result"] == NOTED, "check"].tolist()
-        text = f"checks: {len(self.flagged) or 'none'} of {made} flagged"
+        rows = records(self.table)
+        made = [row for row in rows if row["kind"] == "test" and row["result"] != NOT_MADE]
+        noted = [row["check"] for row in rows if row["result"] == NOTED]
+        text = f"checks: {len(self.flagged) or 'none'} of {len(made)} flagged"
         text += f": {', '.join(self.flagged)}" if self.flagged else ""
         return text + (f"; noted: {', '.join(noted)}" if noted else "") + " (checks.csv says what to do)"
 

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from ..calibration.replicates import assay
 from ..identifiability.scaling import scaled
 from ..observations import Observations
-from ..prior import recalled
+from ..prior import Belief, recalled
 from ..selection.replicas import FEWEST, STATISTICS
 from .residuals import combined
 
@@ -28,9 +28,13 @@ def logarithms(tree: xr.DataTree) -> Scores:
     return {str(n): np.log(x.values) for n, x in posterior.data_vars.items() if "prior_log_sd" in x.attrs}
 
 
+def _prior(tree: xr.DataTree, name: str) -> Belief:
+    return recalled({str(key): x for key, x in tree["posterior"][name].attrs.items()})
+
+
 def scores(tree: xr.DataTree, logs: Scores) -> Scores:
     """Where each draw of a parameter lies in its prior, as a standard normal number."""
-    return {name: recalled(tree["posterior"][name].attrs).score(x) for name, x in logs.items()}
+    return {name: _prior(tree, name).score(x) for name, x in logs.items()}
 
 
 def conflict(z: Float[np.ndarray, "draw parameter"]) -> tuple[float, int]:
@@ -51,7 +55,9 @@ def foreseen(tree: xr.DataTree, data: Observations) -> tuple[float, pd.DataFrame
     The p-value is that of the most extreme statistic among those of the prior's own data sets, which is exact. Readings
     beyond the assay's limits count as the limit. Not a number where too few draws of the prior could be solved.
     """
-    made = tree["prior_predictive"]["y"].values.reshape(-1, len(data)) if "prior_predictive" in tree.children else []
+    made = np.zeros((0, len(data)))
+    if "prior_predictive" in tree.children:
+        made = tree["prior_predictive"].to_dataset()["y"].values.reshape(-1, len(data))
     limits = assay(dataclasses.replace(data, bound=None))
     columns, rows = [], []
     if len(made) >= FEWEST_DRAWS:
@@ -84,9 +90,9 @@ def torn(tree: xr.DataTree, logs: Scores) -> tuple[float, str]:
 
     All of these priors are scaled together. Not a number where the draws are too few for weights.
     """
-    prior: Any = sum(recalled(tree["posterior"][name].attrs).log_density(x) for name, x in logs.items())
+    prior: Any = sum(_prior(tree, name).log_density(x) for name, x in logs.items())
     try:
-        table = scaled(logs, np.asarray(prior), tree["log_likelihood"]["y"].sum("obs_id").values)
+        table = scaled(logs, np.asarray(prior), tree["log_likelihood"].to_dataset()["y"].sum("obs_id").values)
     except ValueError:  # ArviZ: all draws of a tail are the same one
         return np.nan, ""
     both = table[["prior_sensitivity", "likelihood_sensitivity"]].min(axis=1)
