@@ -1,7 +1,7 @@
 """How readings scatter around the model's prediction."""
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -11,11 +11,14 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import betainc, log_ndtr
 from jaxtyping import Array, Float, PRNGKeyArray
+from scipy.special import ndtr, stdtr
 
 from .analyte import LABELS
 from .observations import Observations
 from .prior import Belief, Prior
 from .site import Values
+
+type ByDraw = Float[np.ndarray, "draw obs"]
 
 
 class Noise(eqx.Module):
@@ -39,6 +42,16 @@ class Noise(eqx.Module):
         self, key: PRNGKeyArray, log_f: Float[Array, " obs"], parameters: Values, data: Observations, scatter: Any = 1.0
     ) -> Float[Array, " obs"]:
         """Replicated readings, as an assay without limits would give them."""
+
+    @abc.abstractmethod
+    def chance(
+        self, log_f: ByDraw, parameters: Mapping[str, Any], data: Observations, scatter: Any = 1.0
+    ) -> tuple[ByDraw, ByDraw]:
+        """The chance of a reading smaller than each, and of one that is no larger, at many draws.
+
+        Both are the same for a value as read; for a censored reading what it leaves possible lies between them. Computed on
+        the host: `log_f` and the parameters are NumPy's, with a leading axis of draws.
+        """
 
     @abc.abstractmethod
     def describe(self, name: str) -> dict[str, str]:
@@ -121,6 +134,24 @@ class LogNormal(Noise):
         freedom = jnp.where(data.individual, self.nu or jnp.inf, freedom)
         scale = jnp.where(data.individual, self._sigma(parameters, data) * scatter, error)
         return jnp.exp(log_f + scale * student(key, freedom))
+
+    def chance(
+        self, log_f: ByDraw, parameters: Mapping[str, Any], data: Observations, scatter: Any = 1.0
+    ) -> tuple[ByDraw, ByDraw]:
+        """The chance of a reading smaller than each, and of one that is no larger, at many draws."""
+        each = [np.broadcast_to(parameters.get(self._name(a), 1.0), len(log_f)) for a in data.analyte]
+        freedom, error = (np.asarray(x) for x in self._mean(data))
+        scale = np.where(data.individual, np.stack(each, axis=1) * scatter, error)
+        freedom = np.where(data.individual, self.nu or np.inf, freedom)
+        far = np.where(data.cens > 0, np.inf, 0.0) if data.bound is None else data.bound
+        ends = [np.where(data.cens == 0, data.value, np.where(data.cens == k, data.limit, far)) for k in (1, -1)]
+
+        def cdf(x: np.ndarray) -> np.ndarray:
+            return np.where(np.isinf(freedom), ndtr(x), stdtr(np.where(np.isinf(freedom), 1.0, freedom), x))
+
+        with np.errstate(divide="ignore"):  # of what lies between 0 and a limit
+            low, high = (cdf((np.log(end) - log_f) / scale) for end in ends)
+        return low, high
 
     def _name(self, analyte: str) -> str:
         return f"sigma_{analyte}" if self.per_analyte else "sigma"

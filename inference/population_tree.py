@@ -20,12 +20,13 @@ from .assay import MEANINGS
 from .keys import branches, root
 from .panel import Panel
 from .population import Population
+from .predictive import standing
 from .prior import recorded
 from .samplers import Draws, thinned
 from .site import Values
 
 BATCH = 25  # draws that are predicted side by side
-NUM_PRIOR = 1000
+NUM_PRIOR, NUM_PRIOR_READ = 1000, 500  # draws of the prior, and those for which readings are drawn
 NUM_REPLICATES = 1000  # draws for which new subjects are drawn
 NUM_CURVES = 200
 NUM_TIMES = 80
@@ -35,6 +36,7 @@ class Reads(eqx.Module):
     """Of one draw: whether all could be solved, and the log-likelihood and replicates of the readings."""
 
     okay: Bool[Array, "*draw"]
+    log_f: Float[Array, "*draw obs"]
     log_likelihood: Float[Array, "*draw obs"]
     replicated: Float[Array, "*draw obs"]
 
@@ -54,11 +56,14 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     thin = thinned(shape[0] * shape[1], NUM_REPLICATES)
     some = {name: x[thin] for name, x in flat.items()}
     key_y, key_new = branches(key_y, 2)
-    reads = by_batch(problem, _read, flat, key_y)
+    before = {name: np.asarray(x) for name, x in problem.draw(key_prior, NUM_PRIOR).items()}
+    number = shape[0] * shape[1]
+    both = {name: np.concatenate([x, before[name][:NUM_PRIOR_READ]]) for name, x in flat.items()}  # one program for both
+    every = by_batch(problem, _read, both, key_y)
+    reads, prior_reads = (jax.tree.map(lambda x: x[part], every) for part in (slice(number), slice(number, None)))
     renewed = by_batch(problem, lambda at, values, key: _read(at, at.renewed(values, key), key), some, key_new)
     theta = individuals_of(problem, flat)
     by_chain = lambda x: np.asarray(x).reshape(*shape, *np.shape(x)[1:])  # noqa: E731
-    before = {name: np.asarray(x) for name, x in problem.draw(key_prior, NUM_PRIOR).items()}
     coords = _coordinates(problem)
     tree = azb.from_dict(
         {
@@ -74,6 +79,7 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
             },
             "prior": _named(problem, {n: x[None] for n, x in before.items()})
             | {n: x[None] for n, x in _derived(problem, before).items()},
+            "prior_predictive": {"y": np.asarray(prior_reads.replicated)[np.asarray(prior_reads.okay)][None]},
             "observed_data": {"y": problem.data.value},
             "constant_data": {
                 "cens": problem.data.cens,
@@ -85,8 +91,10 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
         coords=coords,
         dims=_dimensions(problem),
     )
-    for group in ("log_likelihood", "posterior_predictive", "population_predictive", "observed_data", "constant_data"):
+    named = ("prior_predictive", "posterior_predictive", "population_predictive", "observed_data", "constant_data")
+    for group in ("log_likelihood", *named):
         tree[group] = tree[group].to_dataset().assign_coords(problem.data.coordinates)
+    tree["standing"] = standing(problem, np.asarray(reads.log_f), flat, shape)
     tree["predictions"] = _curves(problem, some)
     tree["sample_stats"].attrs |= {"failed_share": [float(x) for x in draws.failed_share], **draws.facts}
     tree["sample_stats"].attrs["failed_by_subject"] = list(draws.failed_by_subject)
@@ -114,6 +122,7 @@ def _read(problem: Population, values: Values, key: Array) -> Reads:
     noise, data, scatter = problem.noise, problem.data, problem.scatter
     return Reads(
         jnp.all(okay),
+        log_f,
         noise.log_density(log_f, values, data, scatter),
         noise.draw(jax.random.fold_in(key, 1), log_f, values, data, scatter),
     )

@@ -15,7 +15,7 @@ from .analyte import UNITS
 from .keys import branches
 from .population import Population
 from .population_tree import assemble_population
-from .predictive import Prediction, predict
+from .predictive import Prediction, predict, standing
 from .prior import recorded
 from .problem import Problem
 from .samplers import NUTS, Draws, Sampler, Starts
@@ -34,7 +34,7 @@ def assemble(problem: Problem | Population, draws: Draws, key: PRNGKeyArray) -> 
     """The draws of a problem with everything that belongs to them; for those of a population see `assemble_population`.
 
     Groups: `posterior, sample_stats, log_likelihood, log_prior, prior, prior_predictive,
-    posterior_predictive, predictions, observed_data, constant_data`. Readings lie on `obs_id` with the
+    posterior_predictive, standing, predictions, observed_data, constant_data`. Readings lie on `obs_id` with the
     coordinates subject, analyte and time; `predictions` holds curves over `time`, in the unit of their
     analyte, for a subset of the draws. Prior draws that could not be solved are left out and counted in
     the attribute `num_failed` of `prior`. Where chains climbed to modes before they started, `starts` holds the climbs.
@@ -44,7 +44,8 @@ def assemble(problem: Problem | Population, draws: Draws, key: PRNGKeyArray) -> 
     key_prior, key_prior_y, key_y = branches(key, 3)
     shape = next(iter(draws.values.values())).shape
     grid = problem.grid()
-    after = predict(problem, {name: x.reshape(-1) for name, x in draws.values.items()}, grid, key_y)
+    flat = {name: np.asarray(x).reshape(-1) for name, x in draws.values.items()}
+    after = predict(problem, flat, grid, key_y)
     prior = {name: np.asarray(x) for name, x in problem.draw(key_prior, NUM_PRIOR).items()}
     before = predict(problem, prior, grid, key_prior_y)
     okay = np.asarray(before.okay)
@@ -83,6 +84,7 @@ def assemble(problem: Problem | Population, draws: Draws, key: PRNGKeyArray) -> 
     tree["prior_predictions"] = _curves(_only(before, okay), grid.times, (1, int(okay.sum())))
     for group in ("log_likelihood", "prior_predictive", "posterior_predictive", "observed_data", "constant_data"):
         tree[group] = tree[group].to_dataset().assign_coords(data.coordinates)
+    tree["standing"] = standing(problem, np.asarray(after.log_f), flat, shape)
     tree["prior"].attrs["num_failed"] = int((~okay).sum())
     tree["sample_stats"].attrs |= {"failed_share": [float(x) for x in draws.failed_share], **draws.facts}
     if draws.superchain is not None:

@@ -44,6 +44,10 @@ class Belief(eqx.Module):
         """The logarithm of the quantile at $\\Phi(z)$: a draw where $z$ is one of a standard normal distribution."""
 
     @abc.abstractmethod
+    def score(self, x: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
+        """The standard normal number whose `log_quantile` is $x$."""
+
+    @abc.abstractmethod
     def log_density(self, x: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:
         """The log-density of the logarithm, at $x$."""
 
@@ -74,6 +78,9 @@ class Prior(Belief):
 
     def log_quantile(self, z: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
         return np.log(self.median) + self.log_sd * z
+
+    def score(self, x: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
+        return (x - np.log(self.median)) / self.log_sd
 
     def log_density(self, x: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:
         z = (x - np.log(self.median)) / self.log_sd
@@ -117,6 +124,12 @@ class TruncatedNormal(Belief):
         near = share < np.log(_NEAR) + min(below, above)
         edge = np.log(self.sd) + share + 0.5 * (a**2 + np.log(2 * np.pi))
         return xp.where(near, edge, xp.log(xp.where(near, 1.0, xp.where((z < 0) & (a > 0), low, high))))
+
+    def score(self, x: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
+        z, a = (np.exp(x) - self.mean) / self.sd, self.mean / self.sd
+        above = sp.ndtr(-z) / sp.ndtr(a)
+        below = (sp.ndtr(z) - sp.ndtr(-a)) / sp.ndtr(a)
+        return np.where(below < above, sp.ndtri(np.clip(below, 1e-300, 1.0)), -sp.ndtri(above))
 
     def log_density(self, x: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:
         z = (np.exp(x) - self.mean) / self.sd

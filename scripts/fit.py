@@ -70,13 +70,16 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
         console.print(recovered.to_string(float_format="{:.3g}".format), highlight=False)
     for line in remarks(draws):
         console.print(line, highlight=False)
+    begun = time.perf_counter()
+    checks = check(tree, problem, folder)
+    seconds["checks"] = time.perf_counter() - begun
     console.print(str(verdict), style="bold green" if verdict else "bold red", highlight=False)
 
     if cfg.report:
         from cytostorm.inference.report.fit_report import write
 
         source = origin(folder, "fit", hardware, cfg.seed, config_hash)
-        write(folder, problem, tree, table, readings, verdict, truth, *source)
+        write(folder, problem, tree, table, readings, verdict, truth, checks, *source)
     seconds |= {"compile": programs.seconds, "total": time.perf_counter() - clock}
     blocks.clear()
     end(
@@ -97,10 +100,22 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
         modes=[round(float(x), 4) for x in draws.starts.weight],
         verdict=verdict,
         passed=verdict.passed,
+        flagged=checks.flagged,
     )
     console.print(f"{seconds['total']:.0f} s, {programs.seconds:.0f} s of them compiling: {programs}", highlight=False)
     console.print(f"{folder}", highlight=False, soft_wrap=True)
     return 1 if cfg.strict and not verdict else 0
+
+
+def check(tree: Any, problem: ci.Problem | ci.Population, folder: Path) -> Any:
+    """Write what the checks of the fit find, and print what is flagged; the verdict is not theirs."""
+    from cytostorm.inference.checking.findings import checked
+
+    found = checked(tree, problem.data)
+    found.table.to_csv(folder / "checks.csv", index=False)
+    found.readings.to_csv(folder / "residuals.csv", index=False)
+    console.print(str(found), style="yellow" if found.flagged else None, highlight=False, soft_wrap=True)
+    return found
 
 
 def _meanwhile(*modules: str) -> None:

@@ -51,6 +51,7 @@ class Manifest(BaseModel):
     modes: list[float] | None = None
     verdict: Verdict | None = None
     passed: bool | None = None
+    flagged: list[str] | None = None
     certificate: dict[str, float] | None = None
 
 

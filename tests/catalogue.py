@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from numpyro.distributions import Normal
+from scipy.special import ndtr
 
 from cytostorm.inference import Noise, Observations, Prior, Subject
 from cytostorm.models import (
@@ -91,6 +92,9 @@ class KnownNoise(Noise):
 
     def draw(self, key, log_f, parameters, data, scatter=1.0):
         return jnp.exp(Normal(log_f, 0.5).sample(key))
+
+    def chance(self, log_f, parameters, data, scatter=1.0):
+        return (ndtr((np.log(data.value) - log_f) / 0.5),) * 2
 
 
 def readings(time, value, analyte="il6", cens=None, limit=None) -> Observations:

@@ -21,6 +21,7 @@ GROUPS = {
     "prior",
     "prior_predictive",
     "posterior_predictive",
+    "standing",
     "predictions",
     "prior_predictions",
     "observed_data",
@@ -54,6 +55,9 @@ def table(tree):
         "pair.png",
         "predictive.png",
         "ranks.png",
+        "checks.png",
+        "checks.csv",
+        "residuals.csv",
     ],
 )
 def test_a_run_folder_is_whole(quick_run, name):

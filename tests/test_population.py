@@ -34,6 +34,7 @@ from cytostorm.inference import (
     assemble,
     individuals,
     judge,
+    load,
     shrinkage,
     summary,
 )
@@ -445,6 +446,17 @@ def cohort_run(tmp_path_factory):
     source = ["data=cohort", f"data.path={folder / 'table.csv'}"]
     assert run(["fit", *source, *differ, *short, f"hydra.run.dir={folder / 'run'}"]) == 0
     return folder / "run"
+
+
+def test_a_population_carries_its_checks(cohort_run):
+    """Of every kind: it also draws cohorts from its prior."""
+    table = pd.read_csv(cohort_run / "checks.csv").set_index("check")
+    assert (table["result"] != "not made").all()
+    assert len(pd.read_csv(cohort_run / "residuals.csv")) == 15
+    assert (cohort_run / "checks.png").stat().st_size > 1000
+    tree = load(cohort_run / "posterior.nc")
+    assert tree["prior_predictive"]["y"].shape[1:] == (tree["prior_predictive"].sizes["draw"], 15)
+    assert tree["prior_predictive"].sizes["draw"] > 400
 
 
 @pytest.mark.parametrize(

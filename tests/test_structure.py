@@ -119,6 +119,7 @@ ORDER = {
             "identifiability",
             "calibration",
             "selection",
+            "checking",
             "population_figures",
             "checks",
             "report",
@@ -149,6 +150,7 @@ ORDER["inference/calibration"] = ["replicates", "ranks", "fits", "findings", "ca
 ORDER["inference/report"] = [
     *("page", "curves", "draws", "fit_report", "decision_report", "warning_report", "forecast_report"),
 ]
+ORDER["inference/checking"] = ["residuals", "readings", "priors", "findings", "checking_figures"]
 ORDER["inference/selection"] = ["left_out", "common", "weights", "replicas", "selection_figures"]
 ORDER["inference/results"] = [
     *("construct", "configured", "finished", "page", "bands", "pictures", "predicted", "choices", "compared", "foreseen"),

@@ -11,6 +11,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from .. import checks, figures, population_figures
+from ..checking.checking_figures import overview
+from ..checking.findings import Checks
 from ..observations import Observations
 from ..population import Population
 from ..problem import Problem
@@ -25,14 +27,20 @@ CAPTIONS = {
     "vpc": "Visual predictive check: percentiles of the readings over those of cohorts drawn from the population.",
     "spread": "How much subjects differ in each parameter, and how far their estimates are drawn to the median.",
     "predictive": "Posterior predictive check: each reading relative to its predicted median.",
+    "checks": "Residuals are standard normal where the model suits its readings; grey: 95 % of what is right.",
     "starts": "The climbs that found the modes: energy (minus log-density) before and after each, sorted, by mode.",
     "ranks": "Rank plots: where chains agree, differences of rank ECDFs are noise; p below 0.01 would flag a parameter.",
 }
+STYLES = {"flagged": "hardly", "fine": "well"}  # of results, as of what was learned
 CONTRACTION = (
     "Contraction is 1 - Var(posterior)/Var(prior) of the logarithm: 0, nothing learned; 1, known exactly. Below 0.5 the data"
     " hardly inform a value, from 0.8 they determine it."
 )
 BANDS = "Bands of the curve, over the readings; the pointer or the slider reads them off. Triangles at the foot are doses."
+CHECKS = (
+    "Does the model suit its readings? Tests come first: their values are p-values for the number of tests, flagged at 5 %."
+    " What follows are hints, without a rate of false alarms. Neither is part of the verdict, which is about the sampler."
+)
 CHAINS = "Chains that agree look alike: their draws cover the same range, and differences of their ranks are noise."
 
 
@@ -44,12 +52,13 @@ def write(
     readings: pd.DataFrame,
     verdict: Verdict,
     truth: Mapping[str, float],
+    found: Checks,
     facts: Mapping[str, Any],
     config: str,
 ) -> None:
     """Write the figures and `report.html` into `folder`; `facts` tell where the run came from."""
     plt.switch_backend("agg")
-    pictures = _pictures(folder, tree, problem.data, summary, readings, verdict, dict(truth))
+    pictures = _pictures(folder, tree, problem.data, summary, readings, verdict, dict(truth), found)
     shown = lambda *names: [pictures[name] for name in names if name in pictures]  # noqa: E731
     outside = int(np.sum(~readings["inside_90"].to_numpy(bool)))
     told = [*lesson(summary), f"{outside} of {len(readings)} readings lie outside their predictive 90 % interval."]
@@ -74,6 +83,7 @@ def write(
             tables=[_diagnosed(summary)],
             figures=shown("ranks", "starts"),
         ),
+        Section("checks", "Checks", CHECKS, tables=[_checked(found)], figures=shown("checks")),
         Section("readings", "Readings and predictions", tables=[_readings(readings)], figures=shown("vpc", "predictive")),
         *provenance(facts, config),
     ]
@@ -90,6 +100,7 @@ def _pictures(
     readings: pd.DataFrame,
     verdict: Verdict,
     truth: dict[str, float],
+    found: Checks,
 ) -> dict[str, Picture]:
     """Every figure, saved, by name; those that the page has no view for are shown on it."""
     whole = "population_predictive" in tree.children
@@ -97,15 +108,16 @@ def _pictures(
     drawn: dict[str, Figure | None] = own | {
         "prior_posterior": figures.prior_posterior(tree, summary, truth),
         "pair": figures.pair(tree, truth),
+        "checks": overview(found),
         "ranks": checks.ranks(tree) if verdict.pareto_k is None else None,
         "starts": checks.waterfall(tree),
     }
-    found = {}
+    kept = {}
     for name, figure in drawn.items():
         if figure is not None:
             png = figures.save_figure(figure, folder / f"{name}.png")
-            found |= {name: Picture.of(CAPTIONS[name], png)} if name in CAPTIONS else {}
-    return found
+            kept |= {name: Picture.of(CAPTIONS[name], png)} if name in CAPTIONS else {}
+    return kept
 
 
 def _of_one(tree: xr.DataTree, data: Observations, readings: pd.DataFrame) -> dict[str, Figure | None]:
@@ -130,6 +142,17 @@ def _posterior(summary: pd.DataFrame) -> Table:
         Column("taught", lambda row: Cell(row["taught"], row["contraction"], f"words {row['taught']}"), True),
     ]
     return table("Every parameter and what follows from them", columns, records(summary.reset_index()))
+
+
+def _checked(found: Checks) -> Table:
+    columns = [
+        words("check", "check"),
+        Column("result", lambda row: Cell(row["result"], None, f"words {STYLES.get(row['result'], '')}"), True),
+        number("value", "value", "{:.3g}".format),
+        number("bar", "bar", "{:g}".format),
+        words("what it says", "says"),
+    ]
+    return table("Checks of the model against its readings", columns, records(found.table))
 
 
 def _diagnosed(summary: pd.DataFrame) -> Table:

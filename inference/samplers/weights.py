@@ -37,7 +37,10 @@ def smoothed(ratio: Float[np.ndarray, " proposal"]) -> tuple[Float[np.ndarray, "
     ratio = np.nan_to_num(ratio, nan=-np.inf)
     ratio = np.maximum(ratio - ratio.max(), -700.0)
     tail, shape = int(min(0.2 * len(ratio), 3 * len(ratio) ** 0.5)), 0.0
-    if np.sort(ratio)[-tail - 1] < -SAME:
+    largest = np.sort(ratio)[-tail - 1 :]
+    if largest[0] < -SAME and largest[1] == largest[-1]:  # few draws, again and again
+        shape = float("inf")
+    elif largest[0] < -SAME:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of a tail that cannot be fitted
             # ArviZ asks for log-likelihoods, which are minus the logarithms of weights.
             found, shape = xr.DataArray(-ratio, dims="sample").azstats.psislw(dim="sample")
