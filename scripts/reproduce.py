@@ -72,7 +72,7 @@ def finished(source: Path, own: str | None) -> tuple[DictConfig, Manifest]:
     node = plain(config)
     with blame():
         named(node, own, source)
-    config = OmegaConf.create(node)
+    config = DictConfig(node)
     if "own" in config and own is not None:
         config.own = own
     return config, manifest

@@ -38,7 +38,7 @@ def overview(checks: Checks) -> Figure:
         _scores(axes[0, 2], checks.scores)
         _residuals(axes[1, 0], each, each["time_h"].to_numpy())
         clock(axes[1, 0])
-        low, high = each["predicted"].min(), each["predicted"].max()
+        low, high = (float(x) for x in np.quantile(each["predicted"], [0, 1]))
         _residuals(axes[1, 1], each, each["predicted"].to_numpy())
         axes[1, 1].set(xscale="log", xlabel="prediction")
         plain_ticks(axes[1, 1].xaxis, high / low)
@@ -71,7 +71,7 @@ def _uniform(ax: Axes, pit: np.ndarray) -> None:
     num, order = len(pit), np.sort(pit)
     x = np.concatenate([[0], np.repeat(order, 2), [1]])
     y = np.repeat(np.arange(num + 1) / num, 2) - x
-    wide = kstwo.ppf(0.95, num)
+    wide = float(kstwo.ppf(0.95, num))
     ax.axhspan(-wide, wide, color=GREY, alpha=0.25, lw=0)
     ax.axhline(0, color=INK, lw=0.8, ls="--")
     ax.plot(x, y, color=BLUE, lw=1.5)
