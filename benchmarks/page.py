@@ -195,7 +195,7 @@ def recovery(found: dict) -> str:
     if "inside" not in (known := found.get("cohorts", {})):
         return ""
     return COHORTS.format(
-        cost=", ".join(f"{num} subjects {ms:.2f} ms" for num, ms in known["ms"].items()),
+        cost=", ".join(f"{num} subjects {ms:.2f} ms" for num, ms in sorted(known["ms"].items(), key=lambda x: int(x[0]))),
         rows="\n".join(f"| {name} | {number} |" for name, number in known["inside"].items()),
         low=known["allowed"][0],
         high=known["allowed"][1],
