@@ -100,8 +100,8 @@ Only forecasts made before it does count. `python benchmarks/warning.py` writes 
 
 The rivals are given more than ours: their scales are those of highest likelihood over the very patients that they are
 judged on. Brier scores are squares of what was wrong (0 is perfect); of calibration a slope of 1 and an intercept of 0 are
-right (its standard error is over patients); an alarm is a probability of one half; the log score is the mean log predictive density of the next log-reading, and
-CRPS its distance.
+right, and the standard error of the slope is over patients; an alarm is a probability of one half; the log score is the mean
+log predictive density of the next log-reading, and CRPS its distance.
 
 ## Half of them storm
 
