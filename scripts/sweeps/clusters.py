@@ -91,6 +91,7 @@ class Slurm:
         minutes(self.time)
 
     def launch(self, folders: Sequence[Path], ended: Ended, halt: Halt) -> None:
+        os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")  # else its import closes the logs of all others
         submitit = extra("submitit", "slurm")
         place = Path(self.folder or platformdirs.user_cache_dir("cytostorm")) / "submitit" / folders[0].parent.parent.name
         try:
