@@ -140,7 +140,7 @@ class LogNormal(Noise):
     ) -> tuple[ByDraw, ByDraw]:
         """The chance of a reading smaller than each, and of one that is no larger, at many draws."""
         each = [np.broadcast_to(parameters.get(self._name(a), 1.0), len(log_f)) for a in data.analyte]
-        freedom, error = (np.asarray(x) for x in self._mean(data))
+        freedom, error = self._mean(data, np)
         scale = np.where(data.individual, np.stack(each, axis=1) * scatter, error)
         freedom = np.where(data.individual, self.nu or np.inf, freedom)
         far = np.where(data.cens > 0, np.inf, 0.0) if data.bound is None else data.bound
@@ -172,10 +172,13 @@ class LogNormal(Noise):
         tail = 0.5 * betainc(0.5 * self.nu, 0.5, self.nu / (self.nu + x**2))
         return jnp.where(x < 0, jnp.log(tail), jnp.log1p(-tail))
 
-    def _mean(self, data: Observations) -> tuple[Array, Array]:
-        """The degrees of freedom and the standard error of every summary; those of a single reading are not used."""
-        error = jnp.where(data.individual, 1.0, data.spread / jnp.sqrt(jnp.maximum(data.n, 1)))
-        return jnp.maximum(data.n - 1, 1), error
+    def _mean(self, data: Observations, xp: Any = jnp) -> tuple[Any, Any]:
+        """The degrees of freedom and the standard error of every summary; those of a single reading are not used.
+
+        By the functions of JAX, or by those of NumPy on the host.
+        """
+        error = xp.where(data.individual, 1.0, data.spread / xp.sqrt(xp.maximum(data.n, 1)))
+        return xp.maximum(data.n - 1, 1), error
 
 
 def log_between(

@@ -258,7 +258,7 @@ def test_a_run_carries_its_checks(quick_run):
     manifest = json.loads((quick_run / "manifest.json").read_text())
     assert manifest["flagged"] == list(table.loc[table["result"] == "flagged", "check"])
     page = (quick_run / "report.html").read_text()
-    assert "<h2>Checks</h2>" in page
+    assert '<section id="checks"' in page
     assert all(row in page for row in table["check"])
     assert len(pd.read_csv(quick_run / "residuals.csv")) == 8
 

@@ -221,7 +221,7 @@ def test_fitted_values_cover_the_readings(tree):
 
 def test_the_report_shows_pictures_and_says_what_was_learned(quick_run):
     page = (quick_run / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 5
     assert "hardly inform" in page
     assert "must never be used for the care of patients" in page
 
