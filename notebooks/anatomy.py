@@ -15,8 +15,8 @@
 # %% tags=["parameters"]
 published = False  # true: CAR-T patients, from the published files
 num_subjects = 12
-num_warmup, num_draws = 250, 500
-few: dict = {}  # other settings of the sampler
+num_warmup, num_draws = 250, 1000
+few: dict = {"target_accept": 0.95}  # other settings of the sampler
 
 # %%
 import dataclasses

@@ -184,7 +184,7 @@ def test_the_gradient_of_a_population_is_checked(shared, fast, capsys):
 
 @pytest.mark.slow
 def test_a_solver_that_is_too_loose_is_a_cross(fast, capsys):
-    assert run(["doctor", "solver.rtol=0.5", "solver.atol=0.5"]) == 1
+    assert run(["doctor", "solver.rtol=0.02", "solver.atol=0.02"]) == 1
     assert "to be mended: gradient" in capsys.readouterr().out
 
 
