@@ -70,8 +70,8 @@ post
 # %% [markdown]
 # ## First, may it be read?
 #
-# The verdict stands above. What is behind it: chains that agree. Each line is the rank distribution of a chain; inside
-# the band it is that of all.
+# The verdict stands above. What is behind it: chains that agree. Each line is the rank distribution of a chain less that
+# of all; where chains agree it is noise around zero, and a p below 0.01 would flag the parameter.
 
 # %%
 post.plot_ranks()
