@@ -174,6 +174,7 @@ def limited() -> Problem:
     return Problem(Level(), Scenario(), data, WIDE, LogNormal(Prior(0.4, 2.0)))
 
 
+@pytest.mark.slow
 def test_the_sampler_passes_with_censored_readings():
     table = calibrated(limited(), SHORT, num=60)
     assert table["passes"].all(), table
@@ -351,12 +352,14 @@ def test_a_run_folder_holds_ranks_fits_table_and_figures(tracer):
     assert not (folder / "fits").exists()
 
 
+@pytest.mark.slow
 def test_one_seed_calibrates_the_same_whatever_runs_side_by_side(tracer, tmp_path):
     folder, asked = tracer
     run([*asked, "threads=1", f"hydra.run.dir={tmp_path / 'again'}"])
     pd.testing.assert_frame_equal(pd.read_csv(folder / "ranks.csv"), pd.read_csv(tmp_path / "again" / "ranks.csv"))
 
 
+@pytest.mark.slow
 def test_posterior_calibration_runs_from_the_command_line(tracer, tmp_path):
     _, asked = tracer
     run([*asked, "posterior=true", "sampler.num_draws=200", f"hydra.run.dir={tmp_path / 'out'}"])

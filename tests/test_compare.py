@@ -75,6 +75,7 @@ def test_the_optimum_is_no_worse_than_the_grid(fit, tmp_path):
     assert best["gain"] >= pd.read_csv(folder / "decisions.csv")["difference"].max() - 0.1
 
 
+@pytest.mark.slow
 def test_one_seed_compares_the_same(tmp_path):
     for name in ("a", "b"):
         assert run(["compare", *SHORT, f"hydra.run.dir={tmp_path / name}"]) == 0

@@ -327,6 +327,7 @@ def few(storm):
     return dataclasses.replace(patient, values={n: x[:2] for n, x in patient.values.items()}, now=0.0)
 
 
+@pytest.mark.slow
 def test_the_best_start_by_gradient_is_that_of_a_fine_grid(few):
     """Exposure around an hour: the drug must come before it, by how much is seen on a grid of half hours."""
     outcomes, utility = {"exposure": exposure(150.0)}, Utility(exposure=1.0)

@@ -102,6 +102,7 @@ def test_the_option_for_loops_is_measured():
     assert health._timed("--xla_no_such_flag=1") is None
 
 
+@pytest.mark.slow
 def test_a_fit_that_can_begin_climbs_the_whole_ladder(fast, capsys):
     assert run(["doctor", "data=endotoxemia_bolus"]) == 0
     told = capsys.readouterr().out

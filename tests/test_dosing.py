@@ -186,6 +186,7 @@ def test_start_and_amount_of_a_treatment_of_the_storm_equal_finite_differences(d
     assert got["il6"][times > 336][0, 0] != 0
 
 
+@pytest.mark.slow
 def test_both_ways_of_solving_agree_and_a_batch_is_a_loop():
     """Over gains of the feedback as well: parameters of the model and of the dosing, from one solve."""
     doses = STORIES["infusion into a state"]

@@ -242,6 +242,7 @@ def test_a_folder_runs_no_file_that_is_not_named(decay, tmp_path, capsys):
     assert table["curve_median"].iloc[-1] == pytest.approx(10 * np.exp(-16 * float(k)), rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_fit_of_ones_own_model_is_identified_once_its_file_is_named(decay, tmp_path, capsys):
     argv = ["identify", f"fit={decay}", "num_draws=12", "num_points=5", "next.num_draws=8", "next.num_times=3"]
     assert run([*argv, f"hydra.run.dir={tmp_path / 'a'}"]) == 2

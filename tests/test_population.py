@@ -96,6 +96,7 @@ def test_the_metric_of_the_information_makes_trajectories_short(draws):
     assert draws.stats["n_steps"].mean() < 8
 
 
+@pytest.mark.slow
 def test_a_step_that_a_narrow_place_made_small_is_found_anew_with_the_metric(problem):
     density, sampler = Density(problem), NUTS(num_warmup=200, num_chains=1, metric="information", block=50)
     apart = Parts([np.arange(density.sites.size)])
@@ -448,6 +449,7 @@ def cohort_run(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_a_population_carries_its_checks(cohort_run):
     """Of every kind: it also draws cohorts from its prior."""
     table = pd.read_csv(cohort_run / "checks.csv").set_index("check")

@@ -20,6 +20,7 @@ def copy(quick_run, tmp_path):
     return tmp_path / "copy", Manifest.model_validate_json((quick_run / "manifest.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_fit_is_reproduced_to_the_bit(quick_run, tmp_path, capsys):
     assert run(["reproduce", str(quick_run), f"hydra.run.dir={tmp_path / 'again'}"]) == 0
     out = capsys.readouterr().out

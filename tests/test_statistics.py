@@ -227,6 +227,7 @@ def test_readings_at_one_time_share_one_solve():
 
 
 @given(st.floats(-2, 2), st.floats(0.1, 2), st.sampled_from([-1, 0, 1]))
+@pytest.mark.slow
 def test_heavy_tails_are_students_and_have_a_slope_everywhere(log_f, sigma, cens):
     data = readings([0.0], [2.0], cens=[cens], limit=[2.0])
     noise = LogNormal(nu=4.0)
