@@ -207,6 +207,16 @@ class Population(eqx.Module):
         """The sums over the readings of every subject."""
         return jax.ops.segment_sum(each, self.owner, len(self.cohort))
 
+    def each(self, values: Values) -> tuple[Float[Array, " subject"], Bool[Array, " subject"]]:
+        """The log-density of the effects and readings of every subject given what all share, and who could be solved.
+
+        Up to a constant for each subject, whatever its effects. It cannot be differentiated.
+        """
+        log_f, okay = self.read(values)
+        z = self.variability.deviations(values, self.centre(values), self.weight)
+        read = self.data.counted(self.noise.log_density(log_f, values, self.data, self.scatter))
+        return self.by_subject(read) - jnp.sum(z**2, axis=0) / 2, okay
+
     def program(self, slopes: bool = True) -> None:
         """The NumPyro program. Where a subject cannot be solved, probability and gradient are zero.
 

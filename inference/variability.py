@@ -155,9 +155,13 @@ class Variability(eqx.Module):
 
     def subjects(self, values: Values, centre: Centre, weight: Weight) -> Float[Array, "effect subject"]:
         """The log-parameters of every subject."""
-        z = self._standard(values, centre, weight, lambda name, middle, spread: values[name])
+        z = self.deviations(values, centre, weight)
         middle = jnp.stack([centre[name] for name in self.effects])
         return middle + values["omega"][:, None] * (self.root(values) @ z) * weight
+
+    def deviations(self, values: Values, centre: Centre, weight: Weight) -> Float[Array, "effect subject"]:
+        """$z$ of every subject, however its effects are sampled."""
+        return self._standard(values, centre, weight, lambda name, middle, spread: values[name])
 
     def root(self, values: Values) -> Float[Array, "effect effect"]:
         """The lower triangular root of the correlation."""
@@ -170,7 +174,7 @@ class Variability(eqx.Module):
     def _standard(
         self, values: Values, centre: Centre, weight: Weight, given: Callable[[str, Array, Array], Array]
     ) -> Float[Array, "effect subject"]:
-        """$z$ of every subject, where `given(name, middle, spread)` are the log-parameters of a centred effect."""
+        """The deviations, where `given(name, middle, spread)` are the log-parameters of a centred effect."""
         root, z = self.root(values), []
         for k, (name, effect) in enumerate(self.effects.items()):
             if not effect.centred:

@@ -43,8 +43,8 @@ from cytostorm.inference.prediction.leave_out import by_subject, coverage, curve
 from cytostorm.inference.prediction.npde import prediction_errors
 from cytostorm.inference.prediction.refit import refitted
 from cytostorm.inference.samplers.blocks import Blocks
-from cytostorm.inference.samplers.metric import covariance, information
-from cytostorm.inference.samplers.nuts import Parts
+from cytostorm.inference.samplers.jumps import heights, jumped, kept, num_places
+from cytostorm.inference.samplers.metric import Parts, covariance, information
 from cytostorm.inference.summary import related
 from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion
 
@@ -111,9 +111,64 @@ def test_a_step_that_a_narrow_place_made_small_is_found_anew_with_the_metric(pro
     past = (small, small, begun.adapt_state.ss_state[2], 2000, small)
     slow = begun._replace(adapt_state=begun.adapt_state._replace(step_size=jnp.exp(small), ss_state=past))
     advance, retune = sampler._advance(density, sample, apart), sampler._retune(density)
-    slow, _ = retune(slow, (at[None], {}))
-    after, _ = advance(slow, np.array(0), 50)
+    slow, _ = retune((slow, jnp.zeros((0, len(at)))), (at[None], {}))
+    (after, _), _ = advance(slow, np.array(0), 50)
     assert float(after.adapt_state.step_size) > 0.1
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_a_subject_is_as_high_as_it_makes_the_posterior(centred):
+    """Given what all share: moving one subject changes the density by what its own changes, and no other's."""
+    density = Density(levels(centred), num_chains=1)
+    own = np.array(density.sites.blocks[1:])
+    here = density.positions(density.problem.draw(KEY, 1))[0]
+    of = density.jit(lambda density, x: heights(density, jnp.array(0))(x))
+    for subject in range(NUM):
+        there = here.at[own[subject]].add(0.3)
+        change = of(there) - of(here)
+        whole = density.potential(here) - density.potential(there)
+        np.testing.assert_allclose(change[subject], whole, rtol=1e-9)
+        np.testing.assert_allclose(np.delete(change, subject), 0.0, atol=1e-12)
+
+
+def test_a_subject_with_two_explanations_is_in_each_as_often_as_it_should_be():
+    """Modes at 0 and 8 of weights 0.3 and 0.7; a step from one to the other is the difference of two places."""
+    weight, mode = np.array([0.3, 0.7]), np.array([0.0, 8.0])
+
+    def height(x):
+        return jax.nn.logsumexp(-((x[:3, None] - mode) ** 2) / 2, b=weight, axis=1) - (x[3:] - 1) ** 2 / 2
+
+    own = jnp.array([[0, 3], [1, 4], [2, 5]])
+    places = jax.random.normal(KEY, (60, 6)).at[:30, :3].add(8.0)
+    step = jax.jit(lambda x, key: jumped(height, own, key, x, places, 10))
+    _, (positions, share) = jax.lax.scan(
+        lambda x, key: (lambda found: (found[0], found))(step(x, key)), jnp.zeros(6), jax.random.split(KEY, 3000)
+    )
+    high = positions[:, :3] > 4
+    assert np.all(np.abs(np.mean(high, axis=0) - 0.7) < 0.04)
+    assert np.all(np.abs(np.mean(positions[:, 3:], axis=0) - 1) < 0.08)
+    assert np.all(np.abs(np.std(positions[:, 3:], axis=0) - 1) < 0.05)
+    assert 0.05 < np.mean(share) < 0.95
+
+
+def test_places_are_kept_while_the_chain_warms_up():
+    places = jnp.zeros((num_places(30), 1))
+    for iteration in range(1, 61):
+        places = kept(places, jnp.array([float(iteration)]), jnp.array(iteration), 30)
+    assert sorted(np.ravel(places)) == list(range(11, 31))
+
+
+def test_jumps_keep_the_posterior(problem):
+    sampler = dataclasses.replace(FEW, jumps=3)
+    found = sampler.sample(problem, KEY)
+    agree(np.log(found.values["w"]), *closed_form(), 200)
+    assert found.stats["jump_rate"].mean() > 0.2
+    assert found.num_solves > 5 * found.stats["jump_rate"].size
+
+
+def test_jumps_need_subjects(conjugate):
+    with pytest.raises(ValueError, match="`jumps` is 2, and there is one subject only; give 0"):
+        NUTS(jumps=2).sample(conjugate, KEY)
 
 
 def test_centred_and_not_are_one_posterior():

@@ -154,15 +154,15 @@ class Density:
 
     def point(self, position: Position, chain: Int[Array, ""]) -> Point:
         """The density and its slopes at a position: a lane on its own, or under `vmap` many in blocks."""
-        return self._lanes(self._arrays, position, self._asker(chain))
+        return self._lanes(self._arrays, position, self.asker(chain))
 
     def energy(self, position: Position, chain: Int[Array, ""]) -> Float[Array, ""]:
         """Minus the log-density, infinite where it is zero, with its gradient."""
-        return self._energy(self._arrays, position, self._asker(chain))
+        return self._energy(self._arrays, position, self.asker(chain))
 
     def log_likelihood(self, position: Position, chain: Int[Array, ""]) -> Float[Array, ""]:
         """`LOWEST` where a solve fails, with its gradient."""
-        return self._log_likelihood(self._arrays, position, self._asker(chain))
+        return self._log_likelihood(self._arrays, position, self.asker(chain))
 
     def heights(
         self, positions: Float[np.ndarray, "lane parameter"], chains: Int[np.ndarray, " lane"]
@@ -184,11 +184,17 @@ class Density:
         """The log-density of the prior, without a solve."""
         return self._log_prior(self._arrays, position)
 
+    def count(self, asker: Int[Array, "lane 2"], failed: Bool[Array, " lane"], solved: Bool[Array, "lane subject"]) -> None:
+        """Count the lanes that failed, and the subjects that could not be solved, for who asked."""
+        # The callback is reached only where a solve fails: counting costs nothing else.
+        jax.lax.cond(jnp.any(failed), lambda: jax.debug.callback(self._books.count, asker, failed, solved), lambda: None)
+
     def _open(self, num_chains: int) -> None:
         number, (self.failures, self.unsolved) = self._books.open(num_chains)
         self._number = np.array(number)
 
-    def _asker(self, chain: Any) -> Asker:
+    def asker(self, chain: Any) -> Asker:
+        """Who asks: the book of this density, and the chain in it."""
         return jnp.stack([jnp.asarray(self._number), jnp.asarray(chain)])
 
     def _filled(self, arrays: Arrays) -> Any:
@@ -255,11 +261,7 @@ class Density:
         return point
 
     def _count(self, asker: Int[Array, "lane 2"], found: Point) -> None:
-        # The callback is reached only where a solve fails: counting costs nothing else.
-        failed = found.log_likelihood <= LOWEST
-        jax.lax.cond(
-            jnp.any(failed), lambda: jax.debug.callback(self._books.count, asker, failed, found.solved), lambda: None
-        )
+        self.count(asker, found.log_likelihood <= LOWEST, found.solved)
 
 
 type Posed = Program | Density

@@ -90,10 +90,12 @@ def of_chains(
     seconds: dict[str, float],
     superchain: tuple[int, ...] | None = None,
     beside: int = 0,
+    each: int = 0,
 ) -> Draws:
     """The draws of Markov chains from all their iterations; `early` are the failures up to the end of the warm-up.
 
-    `beside` counts the solves that are neither of the starts nor of the chains' steps.
+    `beside` counts the solves that are neither of the starts nor of the chains' steps, `each` those among them that every
+    draw took.
     """
     failures = density.failures[:-1]
     return Draws(
@@ -103,7 +105,7 @@ def of_chains(
         starts,
         int(stats["n_steps"].sum()) + len(position) + starts.num_solves + beside,
         int(failures.sum()) + starts.num_failed,
-        (failures - early) / stats["n_steps"][:, num_warmup:].sum(axis=1),
+        (failures - early) / (stats["n_steps"][:, num_warmup:] + each).sum(axis=1),
         seconds,
         superchain,
         failed_by_subject=density.by_subject,

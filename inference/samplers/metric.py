@@ -10,14 +10,43 @@ with the curvature $P$ of the prior and of the noise: Fisher's information, as i
 draws, and strong ties between what its subjects share and what is each one's own.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 from .density import Density, Position
 from .starts import floored
 
 type Square = Float[Array, "parameter parameter"]
+
+
+class Parts:
+    """A position in the parts whose metrics are dense: all of it, or what subjects share and what is each one's own."""
+
+    def __init__(self, blocks: list[Int[np.ndarray, " entry"]]):
+        self._blocks = {f"part_{i:04d}": block for i, block in enumerate(blocks) if len(block)}
+        self._back = np.argsort(np.concatenate(list(self._blocks.values())))
+        self.names = [(name,) for name in self._blocks]
+
+    def split(self, position: Float[Array, " parameter"]) -> dict[str, Array]:
+        """The parts of a position."""
+        if len(self._blocks) == 1:
+            return dict.fromkeys(self._blocks, position)
+        return {name: jnp.asarray(position)[block] for name, block in self._blocks.items()}
+
+    def joined(self, parts: dict[str, Array]) -> Float[Array, " parameter"]:
+        """The position of its parts."""
+        whole = jnp.concatenate([parts[name] for name in self._blocks])
+        return whole if (np.diff(self._back) == 1).all() else whole[self._back]
+
+    def blocks_of(self, covariance: Float[np.ndarray, "parameter parameter"], dense: bool) -> Any:
+        """The covariance within each part, or the variances."""
+        if not dense:
+            return {(name,): np.diag(covariance)[block] for name, block in self._blocks.items()}
+        return {(name,): covariance[np.ix_(block, block)] for name, block in self._blocks.items()}
 
 
 def information(density: Density, position: Position) -> Square:

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 from numpyro.infer.hmc import hmc
 from numpyro.infer.hmc_util import dual_averaging
 
@@ -18,7 +18,8 @@ from ..keys import branches
 from .blocks import Blocks, Interrupted
 from .density import Density, Posed
 from .draws import Draws, Report, Track, of_chains, sizes
-from .metric import covariance, information
+from .jumps import heights, jumped, kept, num_places
+from .metric import Parts, covariance, information
 from .settings import at_least_one, share
 from .starts import CLIMBS, Starting
 
@@ -26,32 +27,6 @@ CHAINS = ("threads", "vectorized")
 METRICS = ("draws", "information")
 TYPICAL = 5  # draws of a block over which the information is averaged
 TUNED = 0.75  # of the warm-up is the metric computed anew; the rest finds the step that goes with the last
-
-
-class Parts:
-    """A position in the parts whose metrics are dense: all of it, or what subjects share and what is each one's own."""
-
-    def __init__(self, blocks: list[Int[np.ndarray, " entry"]]):
-        self._blocks = {f"part_{i:04d}": block for i, block in enumerate(blocks) if len(block)}
-        self._back = np.argsort(np.concatenate(list(self._blocks.values())))
-        self.names = [(name,) for name in self._blocks]
-
-    def split(self, position: Float[Array, " parameter"]) -> dict[str, Array]:
-        """The parts of a position."""
-        if len(self._blocks) == 1:
-            return dict.fromkeys(self._blocks, position)
-        return {name: jnp.asarray(position)[block] for name, block in self._blocks.items()}
-
-    def joined(self, parts: dict[str, Array]) -> Float[Array, " parameter"]:
-        """The position of its parts."""
-        whole = jnp.concatenate([parts[name] for name in self._blocks])
-        return whole if (np.diff(self._back) == 1).all() else whole[self._back]
-
-    def blocks_of(self, covariance: Float[np.ndarray, "parameter parameter"], dense: bool) -> Any:
-        """The covariance within each part, or the variances."""
-        if not dense:
-            return {(name,): np.diag(covariance)[block] for name, block in self._blocks.items()}
-        return {(name,): covariance[np.ix_(block, block)] for name, block in self._blocks.items()}
 
 
 class NUTS(eqx.Module):
@@ -63,6 +38,8 @@ class NUTS(eqx.Module):
 
     Of the iterations after the warm-up every `thin`-th is a draw, and no other is held in memory: a long run needs no more
     of it than a short one. With blocks on disk these hold all iterations.
+
+    After every iteration the subjects of a population each try `jumps` between places where they were (`jumps.py`).
     """
 
     num_warmup: int = eqx.field(default=500, static=True)
@@ -76,12 +53,15 @@ class NUTS(eqx.Module):
     chains: str = eqx.field(default="threads", static=True)
     block: int = eqx.field(default=50, static=True)
     thin: int = eqx.field(default=1, static=True)
+    jumps: int = eqx.field(default=0, static=True)
 
     def __check_init__(self) -> None:
         at_least_one(self, "num_warmup", "num_draws", "num_chains", "max_tree_depth", "block", "thin")
         if self.block % self.thin:
             raise ValueError(f"`thin` is {self.thin} and `block` {self.block}; give a block that is a multiple of it")
         share(self, "target_accept")
+        if self.jumps < 0:
+            raise ValueError(f"`jumps` is {self.jumps}; give a whole number, or 0 for none")
         if self.metric not in METRICS:
             raise ValueError(f"`metric` is {self.metric!r}; choose from: {', '.join(METRICS)}")
         if self.chains not in CHAINS:
@@ -99,11 +79,14 @@ class NUTS(eqx.Module):
         With `blocks`, every block of every chain is on disk as soon as it is finished, and a run that was killed
         continues from there: its draws are those of a run that was not.
 
-        Raises `NoStart` if no starting point can be solved, `Interrupted` if `blocks.stop` was set.
+        Raises `NoStart` if no starting point can be solved, `Interrupted` if `blocks.stop` was set, `ValueError` for
+        `jumps` where there are no subjects.
         """
         clock = time.perf_counter()
         blocks = blocks or Blocks()
         density = Density.of(problem, self.num_chains)
+        if self.jumps and not density.sites.num_subjects:
+            raise ValueError(f"`jumps` is {self.jumps}, and there is one subject only; give 0, or a population's data")
         key_start, *keys = branches(key, self.num_chains + 1)
         apart = Parts(density.sites.blocks if self.metric == "draws" else [np.arange(density.sites.size)])
         init, sample = hmc(
@@ -114,7 +97,7 @@ class NUTS(eqx.Module):
             return None if known is None else apart.blocks_of(known, self.dense_mass)
 
         def begin(density, key, chain, position, metric):
-            return init(
+            state = init(
                 apart.split(position),
                 self.num_warmup,
                 inverse_mass_matrix=metric and dict(metric),  # NumPyro writes into what it is given
@@ -125,6 +108,8 @@ class NUTS(eqx.Module):
                 model_args=(density, chain),
                 rng_key=key,
             )
+            places = num_places(self.num_warmup) if self.jumps else 0
+            return state, jnp.broadcast_to(position, (places, *position.shape))
 
         # The trace also tells the kernel how long the warm-up is, which it must know before it continues a chain.
         start, num = density.jit(begin), density.sites.size
@@ -154,13 +139,29 @@ class NUTS(eqx.Module):
         seconds = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
         stacked = np.concatenate if self.chains == "vectorized" else np.stack
         position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
-        return of_chains(position, stats, self.num_warmup, early, density, begun, seconds, beside=self._beside())
+        return of_chains(
+            position,
+            stats,
+            self.num_warmup,
+            early,
+            density,
+            begun,
+            seconds,
+            beside=self._beside(),
+            each=self._each * self.thin,
+        )
 
     def _beside(self) -> int:
-        """The solves that the metric takes beside those of the chains: at the start, and after blocks of the warm-up."""
+        """The solves beside those of the chains' steps: for the metric, at the start and after blocks of the warm-up."""
+        jumps = self._each * self.num_chains * (self.num_warmup + self.num_draws * self.thin)
         if self.metric == "draws":
-            return 0
-        return 1 + self.num_chains * sum(min(TYPICAL, size) for size in self._tuned())
+            return jumps
+        return jumps + 1 + self.num_chains * sum(min(TYPICAL, size) for size in self._tuned())
+
+    @property
+    def _each(self) -> int:
+        """The solves of an iteration beside those of its steps: those of the jumps, before them and after them."""
+        return self.jumps + 2 if self.jumps else 0
 
     def _tuned(self) -> list[int]:
         """The sizes of the blocks after which the metric is computed anew."""
@@ -170,9 +171,24 @@ class NUTS(eqx.Module):
     def _advance(self, density: Density, sample: Callable, apart: Parts) -> Any:
         """The compiled program that carries a chain through a block of iterations."""
 
-        def run(density, state, chain, length: int):
-            def step(state, _):
+        own = jnp.array(density.sites.blocks[1:])
+
+        def jump(density, state, places, chain):
+            key = jax.random.fold_in(state.rng_key, state.i)
+            of = heights(density, chain)
+            position, share = jumped(of, own, key, apart.joined(state.z), places, self.jumps)
+            z = apart.split(position)
+            potential, slope = jax.value_and_grad(lambda z: density.energy(apart.joined(z), chain))(z)
+            state = state._replace(z=z, z_grad=slope, potential_energy=potential)
+            return state, kept(places, position, state.i, self.num_warmup), {"jump_rate": share}
+
+        def run(density, carried, chain, length: int):
+            def step(carried, _):
+                state, places = carried
                 state = sample(state, (density, chain))
+                found = {}
+                if self.jumps:
+                    state, places, found = jump(density, state, places, chain)
                 stats = {
                     "lp": -state.potential_energy,
                     "energy": state.energy,
@@ -182,9 +198,9 @@ class NUTS(eqx.Module):
                     "tree_depth": jnp.ceil(jnp.log2(state.num_steps + 1.0)).astype(int),
                     "diverging": state.diverging,
                 }
-                return state, (apart.joined(state.z), stats)
+                return (state, places), (apart.joined(state.z), stats | found)
 
-            return jax.lax.scan(step, state, length=length)
+            return jax.lax.scan(step, carried, length=length)
 
         if self.chains == "vectorized":
             every = jnp.arange(self.num_chains)
@@ -209,7 +225,8 @@ class NUTS(eqx.Module):
         if self.metric == "draws":
             return lambda state, part: (state, part)
 
-        def one(density, state, positions):
+        def one(density, carried, positions):
+            state, places = carried
             curvature = jnp.mean(jax.lax.map(lambda x: information(density, x), positions[-TYPICAL:]), axis=0)
             found = covariance(density, curvature)
             root = jnp.linalg.cholesky(found[::-1, ::-1])[::-1, ::-1].T
@@ -223,7 +240,7 @@ class NUTS(eqx.Module):
                 mass_matrix_sqrt_inv={name: root},
                 ss_state=search(jnp.log(adapt.step_size)),  # type: ignore[arg-type]
             )
-            return state._replace(adapt_state=adapt)
+            return state._replace(adapt_state=adapt), places
 
         run = density.jit(jax.vmap(one, (None, 0, 0)) if self.chains == "vectorized" else one)
         return lambda state, part: (run(state, part[0]), part)
