@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from .figures import readings
 from .observations import Observations
 from .prediction.npde import replicates
-from .style import BLUE, GREY, INK, ORANGE, QUANTILES, band, doses, named, panels, plain_ticks, styled, thresholds
+from .style import BLUE, GREY, INK, ORANGE, QUANTILES, band, clock, doses, named, panels, plain_ticks, styled, thresholds
 
 PERCENTILES = (10, 50, 90)
 BINS = 12  # times are gathered in so many bins, where there are more
@@ -53,9 +53,11 @@ def vpc(tree: xr.DataTree, data: Observations) -> Figure:
                 ax.fill_between(centre, *band, color=color, alpha=0.3, lw=0, label=label and f"{label}, predicted")
                 style = "-" if percentile == 50 else "--"
                 ax.plot(centre, seen[:, i], style, marker="o", ms=3, color=INK, lw=1.1, label=label and f"{label}, read")
-            ax.set(yscale="log", xlabel="time [h]", ylabel=named(analyte))
+            ax.set(yscale="log", ylabel=named(analyte))
+            clock(ax)
             plain_ticks(ax.yaxis, ax.get_ylim()[1] / ax.get_ylim()[0])
             thresholds(ax, analyte)
+            doses(ax, curves["dose_h"].values[curves["study"].values == name].ravel() if "dose_h" in curves.coords else ())
             ax.set_title(str(name), fontsize=9)
         axes.flat[0].legend(fontsize=7.5)
     return figure
