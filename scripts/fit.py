@@ -136,9 +136,10 @@ def of_subjects(
 
     With a sampler, subjects whom weights cannot leave out are left out by a fit of the others.
     """
-    from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, gain, leave_one_out
+    from cytostorm.inference.prediction.leave_out import by_subject, coverage, gain, leave_one_out
     from cytostorm.inference.prediction.npde import prediction_errors
     from cytostorm.inference.prediction.refit import refitted
+    from cytostorm.inference.prediction.rivals import curves_of
     from cytostorm.inference.summary import related
 
     ci.individuals(tree).to_csv(folder / "individuals.csv", index=False)

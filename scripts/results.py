@@ -123,7 +123,7 @@ def prediction(run: Path) -> str:
         if column in left:
             better, error, number = gain(left, column)
             if not number:
-                lines.append(f"- not compared with {text}: each subject has a reading censored, or at a time of few others")
+                lines.append(f"- not compared with {text}: each subject has a reading of which too few others tell")
                 continue
             lines.append(f"- better than {text} by {better:.1f}, standard error {error:.1f} ({number} subjects)")
     shares = [f"{name} {part['inside'].mean():.0%}" for name, part in covered.groupby("analyte")]

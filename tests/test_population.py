@@ -39,9 +39,10 @@ from cytostorm.inference import (
     summary,
 )
 from cytostorm.inference.observations import joined
-from cytostorm.inference.prediction.leave_out import by_subject, coverage, curves_of, given_curve, leave_one_out, mean_curve
+from cytostorm.inference.prediction.leave_out import by_subject, coverage, leave_one_out
 from cytostorm.inference.prediction.npde import prediction_errors
 from cytostorm.inference.prediction.refit import refitted
+from cytostorm.inference.prediction.rivals import _normal, curves_of, given_curve, mean_curve
 from cytostorm.inference.samplers.blocks import Blocks
 from cytostorm.inference.samplers.jumps import heights, jumped, kept, num_places
 from cytostorm.inference.samplers.metric import Parts, covariance, information
@@ -427,6 +428,40 @@ def test_the_mean_curve_of_the_others_leaves_the_subject_out(problem):
         rest = np.delete(log_y, i, axis=0)
         middle, scale = rest.mean(axis=0), rest.std(axis=0, ddof=1) * np.sqrt(1 + 1 / (NUM - 1))
         assert np.isclose(density, np.sum(stats.t(NUM - 2, middle, scale).logpdf(log_y[i]) - log_y[i]))
+
+
+def scattered(cens=None):
+    """Forty subjects read once each, at forty times, of whom some are censored at 1."""
+    y = np.exp(np.random.default_rng(1).normal(0, 1, 40))
+    cens = np.zeros(40, int) if cens is None else np.where(cens * np.log(y) > 0, cens, 0)
+    people = [person(f"S{i:02d}", [float(i)], [v if c == 0 else 1.0]) for i, (v, c) in enumerate(zip(y, cens, strict=True))]
+    told = [dataclasses.replace(p.data, cens=np.array([c]), limit=np.ones(1)) for p, c in zip(people, cens, strict=True)]
+    people = [dataclasses.replace(p, data=data) for p, data in zip(people, told, strict=True)]
+    return Population(
+        {"*": Arm(Level(), Scenario())}, Cohort(tuple(people)), WIDE, Variability({"w": SPREAD}), LogNormal()
+    ), y
+
+
+def test_the_mean_curve_of_readings_at_times_of_their_own_takes_the_nearest():
+    problem, y = scattered()
+    near = np.log(y[[i for i in range(15, 26) if i != 20]])  # five on each side of the twentieth
+    told = stats.t(9, near.mean(), near.std(ddof=1) * np.sqrt(1.1))
+    assert np.isclose(mean_curve(problem)[20], told.logpdf(np.log(y[20])) - np.log(y[20]))
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_mean_curve_allows_for_censored_readings(side):
+    """Half lie beyond a limit at the middle of their distribution."""
+    y = np.random.default_rng(2).normal(0.3, 1.0, 4000)
+    beyond = side * y > 0
+    mean, scale = _normal(np.where(beyond, 0.0, y), np.where(beyond, side, 0), free=True)
+    assert abs(mean - 0.3) < 0.06
+    assert abs(scale - 1.0) < 0.05
+    problem, y = scattered(np.full(40, side))
+    found = mean_curve(problem)
+    assert np.all(np.isfinite(found))
+    assert np.all(found[side * np.log(y) > 0] < 0)  # a probability
+    assert found[side * np.log(y) > 0].mean() > -1.5
 
 
 def test_a_curve_that_nothing_was_fitted_to_is_judged_by_how_far_the_others_lie_from_it(problem):

@@ -6,9 +6,6 @@ draws of the posterior without $s$ (Vehtari, Gelman and Gabry, Stat Comput 2017;
 Furr and Rabe-Hesketh, Psychometrika 2019;84:802).
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,18 +13,15 @@ import numpy as np
 import pandas as pd
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, PRNGKeyArray
-from scipy.stats import t
-
-from cytostorm.models import simulate
 
 from ..arguments import jitted
-from ..panel import Arm
 from ..population import Population
 from ..population_tree import individuals_of
 from ..samplers import thinned
 from ..site import Values
 from ..summary import inside
 from .importance import NUM_POINTS, WIDER, places, possible, smoothed, weighed, weighted
+from .rivals import given_curve, mean_curve
 
 NUM_DRAWS = 200
 ENOUGH = 4  # draws for every shared parameter, to regress on them
@@ -127,65 +121,6 @@ def coverage(problem: Population, left: LeftOut, level: float = 0.9) -> pd.DataF
             "inside": inside(data.value, data.cens, low, high),
         }
     )
-
-
-def mean_curve(problem: Population) -> Float[np.ndarray, " subject"]:
-    """The log-density of each subject under the mean curve of the others, which knows no mechanism.
-
-    At each time the log-readings of the others in the study are normal: a new one has Student's $t$ distribution around
-    their mean. Not a number where a subject has a censored reading, or one that fewer than three others share.
-    """
-    y, others, total, square = _others(problem, np.zeros(len(problem.data)))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / others
-        variance = (square - others * mean**2) / (others - 1)
-        density = t.logpdf(y, others - 1, mean, np.sqrt(variance * (1 + 1 / others)))
-    return _summed(problem, density, others)
-
-
-def given_curve(problem: Population, log_f: Float[np.ndarray, " obs"]) -> Float[np.ndarray, " subject"]:
-    """The log-density of each subject under a curve that no reading has moved, such as that of a published model.
-
-    At each time the log-readings of the others in the study tell how far readings lie from it; not a number where
-    `mean_curve` is not.
-    """
-    y, others, _, square = _others(problem, log_f)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        density = t.logpdf(y, others, 0.0, np.sqrt(square / others))
-    return _summed(problem, density, others)
-
-
-def curves_of(arms: Mapping[str, Arm], problem: Population) -> Float[np.ndarray, " obs"]:
-    """Log-predictions of every reading by other models, unfitted, under the doses of each subject.
-
-    Not a number where a model does not predict an analyte.
-    """
-    log_f = np.full(len(problem.data), np.nan)
-    for i, subject in enumerate(problem.cohort):
-        arm = arms[problem.arm_of(subject)]
-        rows = np.flatnonzero(problem.owner == i)
-        times = np.unique(problem.data.time[rows])
-        read = simulate(arm.model, subject.under(arm.scenario), times, problem.solver).observe(arm.model)
-        for row in rows:
-            if (name := problem.data.analyte[row]) in read:
-                log_f[row] = np.log(read[name][np.searchsorted(times, problem.data.time[row])])
-    return log_f
-
-
-def _others(problem: Population, log_f: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Every log-reading away from a curve; of the others in its study at its time their number, sum and sum of squares."""
-    data = problem.data
-    study = np.array([problem.cohort.subjects[i].study for i in problem.owner])
-    y = np.where(data.cens == 0, np.log(data.value) - log_f, np.nan)
-    frame = pd.DataFrame({"study": study, "analyte": data.analyte, "time": data.time, "y": y})
-    same: Any = frame.groupby(["study", "analyte", "time"])["y"]
-    n, total, square = (np.asarray(same.transform(f)) for f in ("count", "sum", lambda y: (y**2).sum()))
-    return y, n - 1, total - y, square - y**2
-
-
-def _summed(problem: Population, density: np.ndarray, others: np.ndarray) -> Float[np.ndarray, " subject"]:
-    density = np.where(others >= 3, density - np.log(problem.data.value), np.nan)
-    return np.array([density[problem.owner == i].sum() for i in range(len(problem.cohort))])
 
 
 def gain(table: pd.DataFrame, column: str) -> tuple[float, float, int]:
