@@ -86,9 +86,33 @@ def test_a_score_is_what_the_quantile_was_asked_for(prior, z):
     np.testing.assert_allclose(prior.score(np.asarray(prior.log_quantile(np.array(z)))), z, atol=1e-6)
 
 
-@pytest.mark.parametrize("p", [1e-6, 0.01, 0.4])
-def test_p_values_that_agree_are_combined_to_what_they_are(p):
-    assert np.isclose(residuals.combined(np.full(50, p)), p)
+@pytest.mark.parametrize(("p", "made"), [(1e-6, 2e-6), (0.01, 0.02), (0.7, 1.0)])
+def test_p_values_that_agree_are_combined_to_twice_what_they_are(p, made):
+    assert np.isclose(residuals.combined(np.full(50, p)), made)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, 0.7, 0.99])
+def test_combined_p_values_keep_the_level_however_strongly_they_go_together(rho):
+    rng, found = np.random.default_rng(8), []
+    for _ in range(4000):
+        z = rho**0.5 * rng.standard_normal() + (1 - rho) ** 0.5 * rng.standard_normal(200)
+        found.append(residuals.combined(stats.norm.cdf(z)))
+    not_too_often(found, levels=(0.1, 0.05, 0.01))
+
+
+@pytest.mark.parametrize("level", [0.1, 0.05, 0.01])
+def test_combined_p_values_keep_the_level_where_they_conspire(level):
+    """Uniform each, but the small ones come together, and are then just enough: a factor below two would not do."""
+    rng, num, first, found = np.random.default_rng(9), 201, [], []
+    for _ in range(4000):
+        p = rng.uniform(level / 2, 1, num)
+        if rng.random() < level / 2 * num / 101:
+            p[rng.permutation(num)[:101]] = rng.uniform(0, level / 2, 101)
+        first.append(p[0])
+        found.append(residuals.combined(p))
+    assert stats.kstest(first, "uniform").pvalue > 1e-3
+    not_too_often(found, levels=(0.1, 0.05, 0.01))
+    assert np.mean(np.array(found) <= level) > 0.6 * level
 
 
 def test_residuals_at_the_truth_are_standard_normal_whatever_is_censored():
@@ -119,7 +143,7 @@ def right():
 @pytest.mark.parametrize("name", ["size", "time", "prediction", "shape", "prior"])
 def test_a_right_model_is_flagged_no_more_often_than_is_said(right, name):
     not_too_often(right[name])
-    assert right[name].median() < 0.8  # and is no test that never speaks
+    assert (right[name] < 1).mean() > 0.25  # and is no test that never speaks
 
 
 def test_all_tests_together_keep_the_level(right):
@@ -151,7 +175,7 @@ def test_left_out_readings_of_a_right_model_stand_where_they_should():
 
 WRONG = {
     "time": lambda rng: world(rng, extra=0.9 * np.sin(AT * 2 * np.pi / 7)),
-    "prediction": lambda rng: world(rng, scale=SIGMA * np.geomspace(0.1, 3.0, NUM), truth=np.array([0.0, 3.0, 0.0])),
+    "prediction": lambda rng: world(rng, scale=SIGMA * np.geomspace(0.1, 4.0, NUM), truth=np.array([0.0, 3.0, 0.0])),
     "shape": lambda rng: world(rng, extra=np.where(AT == 7, 2.2, 0.0)),
     "size": lambda rng: world(rng, scale=3 * SIGMA),
     "prior": lambda rng: world(rng, truth=np.array([0.0, 5.0, 0.0])),
