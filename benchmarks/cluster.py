@@ -21,6 +21,7 @@ from cytostorm.scripts.sweep import sorted_out
 from cytostorm.scripts.sweeps.clusters import Slurm, minutes
 from cytostorm.scripts.sweeps.status import DONE, RUNNING, STOPPED, Status
 
+PATIENCE = 3  # commands in a row that bring no job further, after which a sweep is given up
 NOTICE_S = 90.0  # so long before its limit a job is told, by submitit, and put back
 
 
@@ -89,20 +90,21 @@ def asked(sampler: str) -> tuple[Slurm, int, tuple[int, int]]:
 
 
 def simulated(work: Work, root: Path, num: int, seed: int = 0) -> Found:
-    """Give a sweep of so many jobs, and again when nothing is under way, until all are done or none comes further."""
+    """Give a sweep of so many jobs, and again when nothing is under way, until all are done or `PATIENCE` is at an end."""
     rng, (launcher, block, parts) = np.random.default_rng(seed), asked(work.sampler)
     ends = np.cumsum([size for number in parts for size in sizes(number, work.block or block)]) / sum(parts)
     lengths = work.median_s * np.exp(math.log(work.fold) * rng.standard_normal(num))
     jobs = {path: One(path, x, x * ends) for path, x in ((root / f"{i:016x}", x) for i, x in enumerate(lengths))}
     for folder in jobs:
         folder.mkdir(parents=True)
-    commands, hours, before = 0, 0.0, -1.0
-    while (left := sorted_out([*jobs], retry=False)[1]) and (come := sum(one.saved for one in jobs.values())) > before:
-        before = come
+    commands, hours, idle, before = 0, 0.0, 0, 0.0
+    while idle < PATIENCE and (left := sorted_out([*jobs], retry=False)[1]):
         chosen = [one for folder, one in jobs.items() if folder in left]
         arrays = [chosen[i : i + launcher.largest] for i in range(0, len(chosen), launcher.largest)]
         hours += max(_array(part, work, launcher, rng) for part in arrays) / 3600
         commands += 1
+        come = sum(one.saved for one in jobs.values())
+        idle, before = 0 if come > before else idle + 1, come
     return Found([*jobs.values()], commands, hours)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from cluster import NOTICE_S, Work, asked, simulated
+from cluster import NOTICE_S, PATIENCE, Work, asked, simulated
 from results import FILE, machine
 
 from cytostorm.scripts.sweep import sorted_out
@@ -26,7 +26,7 @@ COMMAND = Path(sys.executable).with_name("cytostorm")
 PATIENTS = (1_000, 100_000, 10_000_000)
 JOBS = 10_000
 POPULATION_S = 5 * 3600.0  # the median length of the long jobs: longer than the launcher's limit
-SHOWN = (".html", ".png")  # what is for the eye: `report=false` leaves it out
+SHOWN = (".html", ".png")  # what is for the eye
 
 
 def measure(num: int = 200) -> dict:
@@ -136,8 +136,9 @@ def outcome(name: str, work: Work) -> str:
     with tempfile.TemporaryDirectory() as place:
         found = simulated(work, Path(place) / "jobs", JOBS)
     stays = sum(one.stays for one in found.jobs)
+    twice = f"{found.repeated:.1%}" if found.repeated < 10 else f"{found.repeated:,.0f} times"
     return (
-        f"| {name} | {found.done:,} | {found.commands} | {stays / JOBS:.2f} | {found.repeated:.1%} |"
+        f"| {name} | {found.done:,} | {found.commands} | {stays / JOBS:.2f} | {twice} |"
         f" {stays * work.start_s / sum(one.worked for one in found.jobs):.1%} | {words(3600 * found.hours)} |"
     )
 
@@ -170,6 +171,7 @@ def page() -> str:
         side=-(-JOBS // launcher.largest) * launcher.at_once,
         time=launcher.time,
         notice=NOTICE_S,
+        patience=PATIENCE,
         requeues=launcher.requeues,
         killed=100 * long.killed,
         short=words(works()["one patient"].median_s),
@@ -210,8 +212,9 @@ width, where this machine has {rate:,.0f} for the network.
 - **Of simulated patients: the processor.** They need no files of their own. Give them in parts, as jobs of some thousand
   patients each, with a seed each.
 - **Of a posterior for each patient: jobs and files.** A sweep has {most:,} jobs at most. The default fit leaves {files}
-  files, {mib:.1f} MiB; with `report=false` {lean_files} files, {lean:.1f} MiB: for {most:,} jobs {most_files:.1f} million
-  files and {most_gib:,.0f} GiB. A trial of 10,000,000 would be a hundred such sweeps; `collect` each, and delete its jobs.
+  files, {mib:.1f} MiB; without figures and report {lean_files} files, {lean:.1f} MiB: for {most:,} jobs
+  {most_files:.1f} million files and {most_gib:,.0f} GiB. A trial of 10,000,000 would be a hundred such sweeps; `collect`
+  each, and delete its jobs.
 - **The machine that gives the sweep** takes {plan_ms:.0f} ms of its processor for each job to tell whether it is a new
   one, {queue_ms:.1f} ms to lay it down, {look_ms:.2f} ms to look at it again: {most_plan} before {most:,} jobs are queued.
 - **The queue.** An array has {largest:,} jobs (`launcher.largest`), {at_once} of which run at a time. How many jobs one user
@@ -233,10 +236,10 @@ their folders.
 {rows}
 
 Work is repeated where it was not yet in a block on disk: on average half a block for every stay that did not end well. So
-blocks should be short against the limit. Without them a job that is longer than the limit never ends, and the command was
-given until it brought nothing more; a limit that is long enough for all costs what the last row says, and a long wait in
-the queue of a real cluster, which is not simulated. *Beginnings* are the imports and compilation of all stays, as a share of
-the work.
+blocks should be short against the limit: a job one block of which is longer than a stay never ends, nor, without blocks,
+one that is longer itself. There the command was given until it brought nothing more, {patience} times in a row. A limit
+that is long enough for all costs what the last row says, and a long wait in the queue of a real cluster, which is not
+simulated. *Beginnings* are the imports and compilation of all stays, as a share of the work.
 """
 
 
