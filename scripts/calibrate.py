@@ -88,6 +88,8 @@ def asked(cfg: DictConfig) -> tuple[ci.Problem, list[ci.Sampler], list[str]]:
     for name, least in LEAST.items():
         if cfg[name] < least:
             raise BadConfig(f"`{name}` is {cfg[name]}; give {least} or more")
+    if cfg.device.get("mesh") and cfg.threads > 1:
+        raise BadConfig(f"`threads` is {cfg.threads}, and with `device.mesh` every fit takes all devices; give threads=1")
     if build(cfg.variability):
         raise BadConfig("calibrate takes one subject, and `variability` is that of a population; use variability=none")
     problem, sampler, _ = prepare(cfg)

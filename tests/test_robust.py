@@ -230,7 +230,14 @@ def test_a_stranger_s_run_may_not_run_a_file(tmp_path, quick_run, capsys):
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     for name in ("posterior.nc", "manifest.json"):
         (folder / name).write_bytes((quick_run / name).read_bytes())
-    for argv in (["predict", f"fit={folder}"], ["reproduce", str(folder)]):
+    one = f"fit={folder}"
+    for argv in (
+        ["predict", one],
+        ["compare", one, "treatments=[tocilizumab]"],
+        ["identify", one],
+        ["diff", f"fits={{a: {quick_run}, b: {folder}}}"],
+        ["reproduce", str(folder)],
+    ):
         assert run([*argv, f"hydra.run.dir={tmp_path / 'out'}"]) == 2
         assert "name its file, which is run, with `own=FILE`" in capsys.readouterr().err
     assert not (tmp_path / "harm").exists()

@@ -131,8 +131,8 @@ ORDER = {
         *("stories", "records"),
     ],
     "inference/samplers": [
-        *("settings", "blocks", "books", "density", "each", "starts", "draws", "metric", "nuts", "chees", "weights", "smc"),
-        *("approximation", "pathfinder", "mixture", "independence"),
+        *("settings", "blocks", "books", "lanes", "density", "each", "starts", "draws", "metric", "jumps", "nuts", "chees"),
+        *("weights", "smc", "approximation", "pathfinder", "mixture", "independence"),
     ],
     "inference/prediction": [
         *("importance", "leave_out", "refit", "redraw", "forecast", "forecast_tree", "npde", "forecast_figure"),

@@ -1,13 +1,17 @@
 """Sweeps: what jobs there are, when two are one, what became of each, and one table of them all."""
 
 import fcntl
+import itertools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,9 +20,9 @@ import xarray as xr
 
 from cytostorm.scripts.cli import run
 from cytostorm.scripts.compose import BadConfig, check, quoted
-from cytostorm.scripts.sweeps import identity, plan, status, watch
+from cytostorm.scripts.sweeps import clusters, identity, launchers, plan, status, watch
 from cytostorm.scripts.sweeps.clusters import Slurm, Task, entry, minutes
-from cytostorm.scripts.sweeps.launchers import Joblib, Local
+from cytostorm.scripts.sweeps.launchers import Halt, Joblib, Local
 from cytostorm.scripts.sweeps.roster import rows
 from cytostorm.scripts.sweeps.status import Status
 from cytostorm.scripts.sweeps.work import Heard, work
@@ -161,6 +165,7 @@ def test_multirun_is_a_sweep(here, tmp_path, monkeypatch):
         (["fit", "launcher=abacus"], "Could not find 'launcher/abacus'"),
         (["fit", "launcher.jobs=0"], "`jobs` of the launcher is 0; give 1 or more"),
         (["fit", "launcher.jobs=2", "launcher.gpus=1"], "give as many"),
+        (["fit", "launcher=joblib", "launcher.gpus=1"], "give as many"),
         (["fit", "launcher=slurm", "launcher.time=soon"], "give hours and minutes"),
         (["fit", "launcher=ray", "launcher.memory=much"], "give a number and a unit"),
         (["fit", "hydra.run.dir=x"], "have folders of their own"),
@@ -216,6 +221,32 @@ def test_out_of_time_is_queued_again_and_the_queue_is_known_by_its_entries(tmp_p
     Status("running", where="7_3", host="elsewhere").write(tmp_path)
     assert status.look(tmp_path, frozenset(["7_3", "7_4"])).state == "running"
     assert status.look(tmp_path, frozenset(["7_4"])).state == "stopped"
+
+
+def test_a_job_that_submitit_gives_up_is_stopped_and_the_same_sweep_goes_on_with_it(tmp_path, monkeypatch):
+    """Out of time once more than it may be: submitit's own handler lets an error rise in the job."""
+    from submitit.core.job_environment import SignalHandler
+    from submitit.helpers import DelayedSubmission
+
+    from cytostorm.scripts import simulate
+
+    command = ["sweep", *SMALL, "trigger=lps_bolus", f"sweep.dir={tmp_path / 'sweep'}"]
+    monkeypatch.setattr(Local, "_one", lambda self, folder, place, halt: None)
+    assert run(command) == 1
+    (folder,) = (tmp_path / "sweep" / "jobs").iterdir()
+    task = Task(str(folder))
+    delayed = DelayedSubmission(task)
+    delayed.set_timeout(timeout_min=0, max_num_timeout=0)
+    paths = SimpleNamespace(submitted_pickle=tmp_path / "task.pkl")
+    handler = SignalHandler(SimpleNamespace(global_rank=0), paths, delayed)
+    with monkeypatch.context() as patched:
+        patched.setattr(simulate, "main", lambda cfg, folder: handler.checkpoint_and_try_requeue(signal.SIGUSR2))
+        assert task() == "stopped"
+    found = status.read(folder)
+    assert found.state == "stopped"
+    assert "timed-out too many times" in found.reason
+    monkeypatch.setattr(Local, "_one", lambda self, folder, place, halt: work(str(folder)))
+    assert run(command) == 0
 
 
 def test_a_job_runs_while_its_lock_is_held_and_was_stopped_where_it_is_not(tmp_path):
@@ -371,3 +402,86 @@ def test_workers_that_stay_are_counted():
             Joblib(jobs=jobs)
     assert Slurm(time="1:00").waits is False
     assert Path(plan.Job("fit", (), {}, "a" * 16).folder(Path("x"))) == Path("x/jobs") / ("a" * 16)
+
+
+GPU_JOB = """#!/bin/sh
+begin=$(date +%s%N)
+sleep 0.3
+echo "$CUDA_VISIBLE_DEVICES $begin $(date +%s%N)" > "$3/gpu"
+"""
+
+
+def on_gpus(launcher, tmp_path):
+    """Launch four jobs; returns the GPU of each, and claims that no two had one at once."""
+    folders = [tmp_path / "jobs" / str(i) for i in range(4)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        Status("done").write(folder)
+    launcher.launch(folders, lambda folder: None, Halt())
+    rows = [(folder / "gpu").read_text().split() for folder in folders]
+    for name in {row[0] for row in rows}:
+        times = sorted((int(begin), int(end)) for own, begin, end in rows if own == name)
+        assert all(one[1] <= other[0] for one, other in itertools.pairwise(times))
+    return [row[0] for row in rows]
+
+
+def test_every_job_of_this_machine_has_a_gpu_of_its_own(tmp_path, monkeypatch):
+    fake = tmp_path / "job.sh"
+    fake.write_text(GPU_JOB)
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert set(on_gpus(Local(jobs=2, gpus=2), tmp_path / "a")) == {"0", "1"}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-7f")  # what a cluster gave to the sweep
+    assert set(on_gpus(Local(jobs=2, gpus=2), tmp_path / "b")) == {"4", "GPU-7f"}
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,GPU-7f"
+    with pytest.raises(BadConfig, match="shows 2; give no more"):
+        Local(jobs=2, gpus=3).launch([tmp_path], lambda folder: None, Halt())
+
+
+def test_every_worker_that_stays_has_a_gpu_of_its_own(tmp_path, monkeypatch):
+    def pooled(place, names):
+        import time
+        from pathlib import Path
+
+        from cytostorm.scripts.sweeps.launchers import claim
+
+        begin = time.time_ns()
+        claim(Path(place).parent.parent, names)
+        time.sleep(0.3)
+        (Path(place) / "gpu").write_text(f"{os.environ['CUDA_VISIBLE_DEVICES']} {begin} {time.time_ns()}")
+        return place
+
+    monkeypatch.setattr(launchers, "pooled", pooled)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    assert set(on_gpus(Joblib(jobs=2, gpus=2), tmp_path)) == {"4", "5"}
+
+
+def test_a_gpu_is_free_again_when_its_worker_has_died(tmp_path):
+    program = "import os, sys, pathlib; from cytostorm.scripts.sweeps.launchers import claim;"
+    program += "claim(pathlib.Path(sys.argv[1]), ['4', '5']);"
+    program += "print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    busy, _, _ = select.select([worker.stdout for worker in workers], [], [], 60)
+    first = next(worker for worker in workers if worker.stdout is busy[0])
+    name = first.stdout.readline().strip()
+    first.kill()
+    others = [worker.stdout.readline().strip() for worker in workers if worker is not first]
+    assert sorted([*others, name]) in (["4", "4", "5"], ["4", "5", "5"])
+    assert set(others) == {"4", "5"}
+    for worker in workers:
+        worker.communicate()
+
+
+def test_slurm_is_asked_for_the_gpus_of_each_job(tmp_path, monkeypatch):
+    asked = {}
+    executor = SimpleNamespace(
+        update_parameters=asked.update, batch=nullcontext, submit=lambda task: SimpleNamespace(job_id="7_0")
+    )
+    monkeypatch.setattr(clusters, "extra", lambda *_: SimpleNamespace(SlurmExecutor=lambda *_, **__: executor))
+    folder = tmp_path / "sweep" / "jobs" / "a"
+    folder.mkdir(parents=True)
+    Slurm(gpus=1, folder=str(tmp_path / "submitit")).launch([folder], lambda folder: None, Halt())
+    assert asked["gpus_per_node"] == 1
+    assert status.read(folder).where == "7_0"

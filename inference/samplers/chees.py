@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .blocks import Blocks, Interrupted
 from .density import Density, Posed
 from .draws import Draws, Report, Track, of_chains, sizes
+from .lanes import shareable
 from .settings import at_least_one, share
 from .starts import Starting
 
@@ -58,6 +59,7 @@ class ChEES(eqx.Module):
     def __check_init__(self) -> None:
         at_least_one(self, "num_warmup", "num_draws", "num_chains", "num_superchains", "max_leapfrogs", "block")
         share(self, "target_accept")
+        shareable(self, "num_chains")
         if self.num_chains % self.num_superchains or self.num_chains == self.num_superchains:
             raise ValueError(
                 f"`num_chains` is {self.num_chains}; give 2 or more times `num_superchains`, which is {self.num_superchains}"

@@ -19,6 +19,7 @@ from ..arguments import divided
 from ..observations import Observations
 from ..site import Program, Values
 from .books import Books
+from .lanes import Lanes
 
 LOWEST = -1e12  # the log-likelihood where a solve fails: zero probability that survives multiplication by zero
 LANES = 2048  # positions that one call without slopes looks at
@@ -69,11 +70,11 @@ class Density:
             padded = _reading(padded, dataclasses.replace(padded.data, kinds=kinds))
         arrays, self._rest = divided(padded)
         self._arrays, self._structure = jax.tree.flatten(arrays)
-        self._block = block or (BLOCK if platform() == "cpu" else None)
+        self._side_by_side = Lanes(block or (BLOCK if platform() == "cpu" else None))
         self._trace = jax.jit(self._point)
         self._log_prior = jax.jit(self._prior)
         self._lanes = self._batched()
-        self._heights = jax.jit(self._rows)
+        self._heights = jax.jit(lambda arrays, lanes: self._side_by_side.solve(self._height, arrays, lanes))
         self._energy = _with_slope(self._lanes, _energy)
         self._log_likelihood = _with_slope(self._lanes, lambda found: (found.log_likelihood, found.slope_likelihood))
 
@@ -171,9 +172,9 @@ class Density:
 
         Where a solve fails the log-likelihood is minus infinity.
         """
-        block, num = self._block or LANES, len(positions)
+        num = len(positions)
         lanes = np.concatenate([positions, np.repeat(positions[-1:], -num % LANES, axis=0)])
-        calls = [self._heights(self._arrays, rows) for rows in lanes.reshape(-1, LANES // block, block, lanes.shape[1])]
+        calls = [self._heights(self._arrays, part) for part in lanes.reshape(-1, LANES, lanes.shape[1])]
         prior, likelihood, solved = (np.concatenate(x)[:num] for x in zip(*jax.device_get(calls), strict=True))
         failed = ~np.isfinite(prior + likelihood)
         np.add.at(self.failures, chains[failed], 1)
@@ -233,10 +234,6 @@ class Density:
             solved,
         )
 
-    def _rows(self, arrays: Arrays, rows: Float[Array, "row lane parameter"]) -> tuple[Array, Array, Array]:
-        found = jax.lax.map(lambda row: jax.vmap(self._height, (None, 0))(arrays, row), rows)
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
-
     def _batched(self) -> Callable[[Arrays, Position, Asker], Point]:
         @jax.custom_batching.custom_vmap
         def point(arrays: Arrays, position: Position, asker: Asker) -> Point:
@@ -248,13 +245,7 @@ class Density:
         def _(size: int, batched: list[Any], arrays: Arrays, position: Array, asker: Array):
             position = position if batched[1] else jnp.broadcast_to(position, (size, *position.shape))
             asker = asker if batched[2] else jnp.broadcast_to(asker, (size, 2))
-            block = -(-size // -(-size // (self._block or size)))
-            spare = -size % block
-            lanes = jnp.concatenate([position, jnp.broadcast_to(position[-1], (spare, position.shape[1]))])
-            rows = lanes.reshape(-1, block, position.shape[1])
-            solve = lambda row: jax.vmap(self._trace, (None, 0))(arrays, row)  # noqa: E731
-            found = jax.lax.map(solve, rows) if len(rows) > 1 else _lead(solve(rows[0]))
-            found = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:size], found)
+            found = self._side_by_side.solve(self._trace, arrays, position)
             self._count(asker, found)
             return found, jax.tree.map(lambda _: True, found)
 

@@ -19,6 +19,7 @@ from .blocks import Blocks, Interrupted
 from .density import Density, Posed
 from .draws import Draws, Report, Track, of_chains, sizes
 from .jumps import heights, jumped, kept, num_places
+from .lanes import shareable
 from .metric import Parts, covariance, information
 from .settings import at_least_one, share
 from .starts import CLIMBS, Starting
@@ -66,6 +67,7 @@ class NUTS(eqx.Module):
             raise ValueError(f"`metric` is {self.metric!r}; choose from: {', '.join(METRICS)}")
         if self.chains not in CHAINS:
             raise ValueError(f"`chains` is {self.chains!r}; choose from: {', '.join(CHAINS)}")
+        shareable(self, "num_chains")
 
     def sample(
         self,

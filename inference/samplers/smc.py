@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from .blocks import Blocks, Interrupted
 from .density import Density, Posed
 from .draws import Draws, Report, Track
+from .lanes import shareable
 from .settings import at_least_one, share
 from .starts import Stuck, without_climbs
 from .weights import log_mean
@@ -52,6 +53,7 @@ class SMC(eqx.Module):
     def __check_init__(self) -> None:
         at_least_one(self, "num_particles", "num_runs", "num_moves", "num_leapfrogs", "max_temperatures")
         share(self, "target_ess", "target_accept")
+        shareable(self, "num_particles")
 
     def sample(
         self,

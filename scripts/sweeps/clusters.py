@@ -14,7 +14,7 @@ import platformdirs
 from ..faults import BadConfig
 from . import status
 from .launchers import Ended, Halt, at_least, extra
-from .status import DONE, QUEUED, RUNNING, STOPPED
+from .status import DONE, FAILED, QUEUED, RUNNING, STOPPED
 from .work import work
 
 TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
@@ -23,14 +23,19 @@ TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
 class Task:
     """A job as SLURM runs it: out of time, it goes back into the queue, and then on from its last block.
 
-    submitit pickles it: into `folder` of the launcher, never into a run folder.
+    Where submitit gives up, because that was too often, it is stopped, and the same sweep goes on with it. submitit pickles
+    it: into `folder` of the launcher, never into a run folder.
     """
 
     def __init__(self, place: str):
-        self.place = place
+        self.place, self._out_of_time = place, False
 
     def __call__(self) -> str:
-        return work(self.place, entry())
+        state = work(self.place, entry())
+        if self._out_of_time and state == FAILED:  # what goes back into the queue does not come here
+            found = replace(status.read(Path(self.place)), state=(state := STOPPED))
+            found.write(Path(self.place))
+        return state
 
     def checkpoint(self) -> Any:
         """What goes back into the queue: the same."""
@@ -41,7 +46,8 @@ class Task:
         listeners.clear()  # what is heard from now on is of no use
         folder = Path(self.place)
         replace(status.read(folder), state=QUEUED, reason="out of time or preempted, queued again").write(folder)
-        return submitit.helpers.DelayedSubmission(self)
+        self._out_of_time = True
+        return submitit.helpers.DelayedSubmission(Task(self.place))
 
 
 def entry() -> str:

@@ -1,11 +1,14 @@
 """Where the jobs of a sweep run: one after another or side by side here, on a SLURM cluster, or on Ray."""
 
+import fcntl
+import hashlib
 import importlib
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -21,6 +24,7 @@ from .work import work
 
 Ended = Callable[[Path], None]
 HALT = ".halt"  # in the folder of a sweep: no more jobs are begun
+VISIBLE = "CUDA_VISIBLE_DEVICES"  # the GPUs that a process may use, by number or name
 
 
 class Launcher(Protocol):
@@ -91,13 +95,12 @@ class Local:
 
     def __post_init__(self) -> None:
         at_least(self, jobs=1, gpus=0)
-        if 0 < self.gpus < self.jobs:
-            raise ValueError(f"`jobs` is {self.jobs} and `gpus` {self.gpus}; a job needs one of its own: give as many")
+        as_many(self.jobs, self.gpus)
 
     def launch(self, folders: Sequence[Path], ended: Ended, halt: Halt) -> None:
-        places: SimpleQueue[int] = SimpleQueue()
-        for place in range(self.jobs):
-            places.put(place)
+        names, places = visible(self.gpus), SimpleQueue[dict[str, str]]()
+        for i in range(self.jobs):
+            places.put({VISIBLE: names[i]} if names else {})
 
         def run(folder: Path) -> None:
             if halt.asked is None:
@@ -110,16 +113,33 @@ class Local:
             for _ in pool.map(run, folders):
                 pass
 
-    def _one(self, folder: Path, place: int, halt: Halt) -> None:
-        environment = os.environ | ({"CUDA_VISIBLE_DEVICES": str(place)} if self.gpus else {})
+    def _one(self, folder: Path, place: dict[str, str], halt: Halt) -> None:
         command = [sys.executable, "-m", "cytostorm.scripts.sweeps.work", str(folder)]
         with (folder / "log.txt").open("a") as log:
             # In a session of its own, so that Ctrl-C is the sweep's to pass on.
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | place, start_new_session=True)
             halt.pids.add(process.pid)
             code = process.wait()
             halt.pids.discard(process.pid)
         lost(folder, code)
+
+
+def as_many(jobs: int, number: int) -> None:
+    """Raise `ValueError` where GPUs are shared out and there is not one for each of the jobs that run side by side."""
+    if number and not 0 < jobs <= number:
+        raise ValueError(f"`jobs` is {jobs} and `gpus` {number}; a job needs one of its own: give as many")
+
+
+def visible(number: int) -> list[str]:
+    """The names of so many GPUs: the first of those that this process may use, where it was given some.
+
+    Raises `BadConfig` where it was given fewer.
+    """
+    given = os.environ.get(VISIBLE)
+    names = [str(i) for i in range(number)] if given is None else [x.strip() for x in given.split(",") if x.strip()]
+    if len(names) < number:
+        raise BadConfig(f"`gpus` of the launcher is {number}, and {VISIBLE}={given} shows {len(names)}; give no more")
+    return names[:number]
 
 
 def lost(folder: Path, code: int) -> None:
@@ -137,14 +157,20 @@ def lost(folder: Path, code: int) -> None:
 
 @dataclass
 class Joblib:
-    """Workers that stay: they import once and keep compiled programs, which is worth most where jobs are short."""
+    """Workers that stay: they import once and keep compiled programs, which is worth most where jobs are short.
+
+    With `gpus`, each worker has one of so many to itself.
+    """
 
     jobs: int = -1
+    gpus: int = 0
     waits = True
 
     def __post_init__(self) -> None:
         if self.jobs == 0 or self.jobs < -1:
             raise ValueError(f"`jobs` is {self.jobs}; give 1 or more, or -1 for one on every core")
+        at_least(self, gpus=0)
+        as_many(self.jobs, self.gpus)
 
     def launch(self, folders: Sequence[Path], ended: Ended, halt: Halt) -> None:
         joblib = extra("joblib", "joblib")
@@ -152,12 +178,12 @@ class Joblib:
 
         root = folders[0].parent.parent
         (root / HALT).unlink(missing_ok=True)
-        left, tried = list(folders), dict.fromkeys(folders, 0)
+        left, tried, names = list(folders), dict.fromkeys(folders, 0), visible(self.gpus)
         with halt.also(lambda: _stop(root, folders)):
             while left and halt.asked is None:
                 pool = joblib.Parallel(n_jobs=self.jobs, backend="loky", batch_size=1, return_as="generator_unordered")
                 try:
-                    for place in pool(joblib.delayed(pooled)(str(folder)) for folder in left):
+                    for place in pool(joblib.delayed(pooled)(str(folder), names) for folder in left):
                         ended(Path(place))
                     left = []
                 except BrokenProcessPool:  # a worker was killed, and the pool with it: those beside it go on in another
@@ -176,8 +202,28 @@ def _stop(root: Path, folders: Sequence[Path]) -> list[int]:
     return [s.pid for s in found if s.state == RUNNING]
 
 
-def pooled(place: str) -> str:
-    """Run a job in a worker that stays."""
+_own: list[Any] = []  # the lock of the GPU that this worker has, as long as it lives
+
+
+def claim(root: Path, names: Sequence[str]) -> None:
+    """Take one of these GPUs for this process and no other, and keep it; a worker that dies leaves its own to the next."""
+    while names and not _own:
+        for name in names:
+            lock = (root / f".gpu-{hashlib.sha256(name.encode()).hexdigest()[:8]}").open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            os.environ[VISIBLE] = name  # before JAX looks for devices, which it does once
+            _own.append(lock)
+            return
+        time.sleep(0.1)
+
+
+def pooled(place: str, names: Sequence[str] = ()) -> str:
+    """Run a job in a worker that stays, on one of these GPUs, where there are any."""
+    claim(Path(place).parent.parent, names)
     if os.getsid(0) != os.getpid():
         os.setsid()  # Ctrl-C is the sweep's to pass on
     signal.signal(signal.SIGTERM, _leave)
