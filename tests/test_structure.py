@@ -16,6 +16,7 @@ from cytostorm.inference.results.choices import outcomes_of
 from cytostorm.scripts.cli import JOBS
 from cytostorm.scripts.compare import wanted
 from cytostorm.scripts.compose import build, check, composed
+from cytostorm.scripts.forecast import problems_of
 from cytostorm.scripts.problem import prepare
 
 CONFIGS = ROOT / "configs"
@@ -85,6 +86,9 @@ def test_every_utility_weighs_the_outcomes_of_its_name(name):
 def test_every_experiment_is_a_problem(name, request):
     if name in PUBLISHED:
         request.getfixturevalue("shared")
+    if name == "cart_forecast":
+        assert len(problems_of(composed("forecast", [f"experiment={name}"]), "il6")) == 22
+        return
     own = [f"model.path={ROOT / 'docs' / 'own_model' / 'lotka.py'}", *NEEDED["experiment", "own"][1:]]
     problem, _, _ = prepare(composed("fit", [f"experiment={name}", *(own if name == "own" else [])]))
     assert len(problem.data) > 0
@@ -135,7 +139,7 @@ ORDER = {
         *("weights", "smc", "approximation", "pathfinder", "mixture", "independence"),
     ],
     "inference/prediction": [
-        *("importance", "leave_out", "refit", "redraw", "forecast", "forecast_tree", "npde", "forecast_figure"),
+        *("importance", "rivals", "leave_out", "refit", "redraw", "forecast", "forecast_tree", "npde", "forecast_figure"),
     ],
 }
 ORDER["inference/decisions"] = [
