@@ -74,6 +74,6 @@ early.plot()
 # - Where the model is right, a rise can be told from a storm before the threshold: by its doubling and by the margin to
 #   the fold.
 # - Two patients prove nothing about calibration: [fifty do](../warning.md), and in [real CAR-T
-#   patients](../warning_cart.md) the chances were too high.
+#   patients](../warning_cart.md) no alarm was raised.
 # - The forecast is as good as its prior. A host outside it is forecast wrongly and with confidence.
 # - This is research software: no alarm of it may guide care.
