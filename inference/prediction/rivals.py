@@ -65,9 +65,12 @@ def _judged(problem: Population, log_f: np.ndarray, free: bool) -> Float[np.ndar
             continue
         mean, scale = _normal(y[which], data.cens[which], free)
         num = int(which.sum())
-        rest = t(num - 1, mean, scale * np.sqrt(num / (num - 1) * (1 + 1 / num))) if free else t(num, mean, scale)
-        near = -data.cens[row] * (y[row] - mean) + mean  # the tail beyond a limit, on the side where it lies
-        density[row] = rest.logcdf(near) if data.cens[row] else rest.logpdf(y[row]) - np.log(data.value[row])
+        wide, freedom = (np.sqrt((num + 1) / (num - 1)), num - 1) if free else (1.0, num)
+        off = (y[row] - mean) / (scale * wide)
+        if data.cens[row]:  # the tail beyond the limit, on the side where it lies
+            density[row] = t.logcdf(-data.cens[row] * off, freedom)
+        else:
+            density[row] = t.logpdf(off, freedom) - np.log(scale * wide * data.value[row])
     return np.array([density[owner == i].sum() for i in range(len(problem.cohort))])
 
 
