@@ -36,7 +36,8 @@ def vpc(tree: xr.DataTree, data: Observations) -> Figure:
     study = np.array([studies[subject] for subject in data.subject])
     each = list(dict.fromkeys(zip(study, data.analyte, strict=True)))
     with styled():
-        figure, axes = panels(len(each), len(dict.fromkeys(data.analyte)), (4.1, 3.3))
+        num = len(dict.fromkeys(data.analyte))
+        figure, axes = panels(len(each), num if num <= 4 else 3, (4.1, 3.3))
         for ax, (name, analyte) in zip(axes.flat, each, strict=False):
             which = np.flatnonzero((study == name) & (np.array(data.analyte) == analyte))
             group = bins(data.time[which])
