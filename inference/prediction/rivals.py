@@ -54,12 +54,12 @@ def curves_of(arms: Mapping[str, Arm], problem: Population) -> Float[np.ndarray,
 
 def _judged(problem: Population, log_f: np.ndarray, free: bool) -> Float[np.ndarray, " subject"]:
     """The log-density of each subject where the others tell the spread around a curve and, if that is free, its mean."""
-    data, owner = problem.data, problem.owner
+    data, owner, analyte = problem.data, problem.owner, np.array(problem.data.analyte)
     study = np.array([problem.cohort.subjects[i].study for i in owner])
     y = np.log(np.where(data.cens == 0, data.value, data.limit)) - log_f
     density = np.full(len(data), np.nan)
     for row in range(len(data)):
-        others = (study == study[row]) & (np.array(data.analyte) == data.analyte[row]) & (owner != owner[row])
+        others = (study == study[row]) & (analyte == analyte[row]) & (owner != owner[row])
         which = _nearest(others, np.abs(data.time - data.time[row]), owner, data.cens == 0)
         if not which.any() or not np.isfinite(y[which]).all():
             continue

@@ -154,7 +154,7 @@ class NUTS(eqx.Module):
         )
 
     def _beside(self) -> int:
-        """The solves beside those of the chains' steps: for the metric, at the start and after blocks of the warm-up."""
+        """The solves beside those of the chains' steps: of jumps, and of the metric at the start and after its blocks."""
         jumps = self._each * self.num_chains * (self.num_warmup + self.num_draws * self.thin)
         if self.metric == "draws":
             return jumps
@@ -173,16 +173,13 @@ class NUTS(eqx.Module):
     def _advance(self, density: Density, sample: Callable, apart: Parts) -> Any:
         """The compiled program that carries a chain through a block of iterations."""
 
-        own = jnp.array(density.sites.blocks[1:])
-
         def jump(density, state, places, chain):
-            key = jax.random.fold_in(state.rng_key, state.i)
-            of = heights(density, chain)
-            position, share = jumped(of, own, key, apart.joined(state.z), places, self.jumps)
+            key, own = jax.random.fold_in(state.rng_key, state.i), jnp.array(density.sites.blocks[1:])
+            position, rate = jumped(heights(density, chain), own, key, apart.joined(state.z), places, self.jumps)
             z = apart.split(position)
             potential, slope = jax.value_and_grad(lambda z: density.energy(apart.joined(z), chain))(z)
             state = state._replace(z=z, z_grad=slope, potential_energy=potential)
-            return state, kept(places, position, state.i, self.num_warmup), {"jump_rate": share}
+            return state, kept(places, position, state.i, self.num_warmup), {"jump_rate": rate}
 
         def run(density, carried, chain, length: int):
             def step(carried, _):
