@@ -43,8 +43,8 @@ from cytostorm.inference.prediction.leave_out import by_subject, coverage, leave
 from cytostorm.inference.prediction.npde import prediction_errors
 from cytostorm.inference.prediction.refit import refitted
 from cytostorm.inference.prediction.rivals import _normal, curves_of, given_curve, mean_curve
-from cytostorm.inference.samplers.blocks import Blocks
-from cytostorm.inference.samplers.jumps import heights, jumped, kept, num_places
+from cytostorm.inference.samplers.blocks import Blocks, Interrupted
+from cytostorm.inference.samplers.jumps import heights, jumped, kept, num_places, pooled
 from cytostorm.inference.samplers.metric import Parts, covariance, information
 from cytostorm.inference.summary import related
 from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion
@@ -157,6 +157,33 @@ def test_places_are_kept_while_the_chain_warms_up():
     for iteration in range(1, 61):
         places = kept(places, jnp.array([float(iteration)]), jnp.array(iteration), 30)
     assert sorted(np.ravel(places)) == list(range(11, 31))
+
+
+def test_chains_share_their_places():
+    """As many rows as each had, of every chain in turn; a state of many chains holds them once for each."""
+    places = jnp.arange(2 * 5 * 3.0).reshape(2, 5, 3)
+    apart = pooled([("first", places[0]), ("second", places[1])])
+    assert [name for name, _ in apart] == ["first", "second"]
+    expected = places[np.array([0, 1, 0, 1, 0]), np.arange(5)]
+    assert all(np.array_equal(found, expected) for _, found in apart)
+    ((_, together),) = pooled([("all", places)])
+    assert np.array_equal(together, np.stack([expected, expected]))
+
+
+def test_a_run_with_jumps_goes_on_where_it_was_stopped(problem, tmp_path):
+    """Chains that meet to share their places: the draws are those of a run that nobody stopped."""
+    sampler = NUTS(num_warmup=20, num_draws=10, num_chains=2, block=5, jumps=2, start=Starting(num_screened=20))
+    density, blocks = Density(problem), Blocks(tmp_path / "blocks")
+    straight = sampler.sample(density, KEY)
+
+    def stop(done, _):
+        blocks.stop = done >= 25
+
+    with pytest.raises(Interrupted, match="of 60 iterations"):
+        sampler.sample(density, KEY, stop, blocks)
+    blocks.stop = False
+    resumed = sampler.sample(density, KEY, blocks=blocks)
+    assert np.array_equal(resumed.values["w"], straight.values["w"])
 
 
 def test_jumps_keep_the_posterior(problem):

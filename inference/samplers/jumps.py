@@ -3,11 +3,13 @@
 Given what all share, subjects are independent. Each proposes to add to its own entries the difference of two places where it
 was during the warm-up, and is accepted or refused on its own: differential evolution from past states (ter Braak and Vrugt,
 Stat Comput 2008;18:435), for every subject at once. Between two modes the difference is the step from one to the other. A
-random share of the entries moves, so that those that the readings tell well need not. The places are fixed once the warm-up
-ends, a difference is as likely as its opposite, and so the posterior is kept.
+random share of the entries moves, so that those that the readings tell well need not. Chains share their places halfway
+through the warm-up and at its end. From then on these are fixed, a difference is as likely as its opposite, and so the
+posterior is kept.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +31,19 @@ def kept(places: Places, position: Position, iteration: Int[Array, ""], num_warm
     """The places with that of this iteration, as long as the chain warms up."""
     row = iteration % len(places)
     return places.at[row].set(jnp.where(iteration <= num_warmup, position, places[row]))
+
+
+def pooled(states: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Chains, each with the places of all: as many as it had, of every chain in turn.
+
+    A way that one chain found between two modes is open to all then. A state of many chains has their places on its
+    first axis.
+    """
+    many = states[0][1].ndim == 3
+    every = states[0][1] if many else jnp.stack([places for _, places in states])
+    row = jnp.arange(every.shape[1])
+    found = every[row % len(every), row]
+    return [(state, jnp.broadcast_to(found, places.shape)) for state, places in states]
 
 
 def jumped(

@@ -1,9 +1,11 @@
 """The no-U-turn sampler."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -18,7 +20,7 @@ from ..keys import branches
 from .blocks import Blocks, Interrupted
 from .density import Density, Posed
 from .draws import Draws, Report, Track, of_chains, sizes
-from .jumps import heights, jumped, kept, num_places
+from .jumps import heights, jumped, kept, num_places, pooled
 from .lanes import shareable
 from .metric import Parts, covariance, information
 from .settings import at_least_one, share
@@ -263,14 +265,14 @@ class NUTS(eqx.Module):
         Returns positions and statistics per chain, and the failures of each up to the end of its warm-up.
         """
         total, lock, done = self.num_warmup + self.num_draws * self.thin, threading.Lock(), [0]
-        weight = self.num_chains // len(states)
         warm, tuned = sizes(self.num_warmup, self.block), len(self._tuned())
         early = np.zeros(self.num_chains, int)
+        parts: list[list[Any]] = [[] for _ in states]
+        numbered = list(enumerate(warm + sizes(self.num_draws * self.thin, self.block), start=1))
+        meetings = [len(warm) // 2, len(warm)] if self.jumps else []
 
-        def chain(entry: tuple[Track, Any]) -> Any:
-            track, state = entry
-            parts = []
-            for number, size in enumerate(warm + sizes(self.num_draws * self.thin, self.block), start=1):
+        def chain(stretch: list[tuple[int, int]], track: Track, state: Any, parts: list[Any]) -> Any:
+            for number, size in stretch:
                 arguments = (state, np.array(track.index), size)
                 compute = advance if number > tuned else lambda *x: retune(*advance(*x))
                 found = track.block(
@@ -285,13 +287,14 @@ class NUTS(eqx.Module):
                 if number == len(warm):
                     early[track.chains] = density.failures[track.chains]
                 with lock:
-                    done[0] += size * weight
+                    done[0] += size * self.num_chains // len(states)
                     report(done[0], total * self.num_chains)
-            axis = 1 if self.chains == "vectorized" else 0
-            return jax.tree.map(lambda *x: np.concatenate(x, axis=axis), *parts)
+            return state
 
         with ThreadPoolExecutor(len(states)) as pool:
-            outputs = list(pool.map(chain, zip(tracks, states, strict=True)))
-        if any(output is None for output in outputs):
-            raise Interrupted(f"stopped after {done[0]} of {total * self.num_chains} iterations")
-        return outputs, early
+            for first, last in itertools.pairwise([0, *meetings, len(numbered)]):
+                states = list(pool.map(partial(chain, numbered[first:last]), tracks, pooled(states), parts))
+                if any(state is None for state in states):
+                    raise Interrupted(f"stopped after {done[0]} of {total * self.num_chains} iterations")
+        axis = 1 if self.chains == "vectorized" else 0
+        return [jax.tree.map(lambda *x: np.concatenate(x, axis=axis), *of_one) for of_one in parts], early
