@@ -1,0 +1,164 @@
+"""Every key of the configuration as a page: of jobs and of groups from their files, of models from what they declare."""
+
+import re
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import yaml
+
+import cytostorm.models as models
+from cytostorm.inference.decisions import outcomes
+from cytostorm.models import quantities
+from cytostorm.models.drugs import LINEAR, STANDARD_DOSES, SUPPORT
+
+from .completion import options
+from .compose import DECLARED
+
+LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.]+):(?P<value>.*?)(?:\s+#\s*(?P<text>.+))?$")
+SCHEMA = {bool: "true or false", int: "whole number", float: "number", str: "text", list: "list", dict: "keys"}
+STIMULI = ("Transit", "Expansion")
+PARAMETERS = {name: q for declared in DECLARED for name, q in quantities(getattr(models, declared)()).items()}
+
+
+class Key(NamedTuple):
+    """A key with its default and what the file says of it."""
+
+    path: str
+    default: Any
+    text: str
+
+    @property
+    def kind(self) -> str:
+        """What values it takes, by its default."""
+        if self.default == "???" or (isinstance(self.default, str) and self.default.startswith("${")):
+            return ""
+        return SCHEMA.get(type(self.default), "")
+
+
+def page(jobs: dict[str, str]) -> str:
+    """The page in Markdown: `jobs` and what they do, groups, parameters of models."""
+    parts = ["## Jobs", *(_section(f"cytostorm {job}", text, _read(f"{job}.yaml")[1]) for job, text in jobs.items())]
+    parts += ["## Groups", *(_group(name, many) for name, many in options().items() if name != "experiment")]
+    parts += ["## Experiments", _options("experiment", options()["experiment"])]
+    parts += ["## Parameters of the models", *(_declared(name) for name in DECLARED), f"## Drugs\n\n{_drugs()}"]
+    return "\n\n".join(parts)
+
+
+def keys(text: str) -> Iterator[Key]:
+    """The keys of a file of the configuration, those inside others by their path; not what Hydra reads itself."""
+    values, path, hidden = yaml.safe_load(text) or {}, [], -1
+    for line in text.splitlines():
+        found = LINE.match(line)
+        if found is None:
+            continue
+        depth, name = len(found["indent"]) // 2, found["key"]
+        path = [*path[:depth], name]
+        if hidden >= 0 and depth > hidden:
+            continue
+        hidden = depth if name in ("defaults", "hydra", "_target_") else -1
+        if hidden < 0:
+            here: Any = values
+            for part in path:
+                here = here[part]
+            if found["value"].strip() or found["text"]:
+                yield Key(".".join(path), here, found["text"] or "")
+
+
+def _read(name: str) -> tuple[str, list[Key]]:
+    """What the first lines of a file say, and its keys."""
+    text = files("cytostorm.configs").joinpath(name).read_text()
+    head = [line.removeprefix("#").strip() for line in text.split("\n\n")[0].splitlines()]
+    first = next((i for i, line in enumerate(text.splitlines()) if not line.startswith("#")), len(head))
+    return " ".join(head[:first]).replace("@package _global_", "").strip(), list(keys(text))
+
+
+def _section(title: str, text: str, found: list[Key]) -> str:
+    table = _table((key.path, _shown(key.default), key.kind, key.text) for key in found)
+    return f"### {title}\n\n{text[0].upper()}{text[1:]}{'' if text.endswith('?') else '.'}\n\n{table}"
+
+
+def _group(name: str, many: list[str]) -> str:
+    """The options of a group, and the keys that they have, each with its defaults and what the first that says it says."""
+    found: dict[str, dict[str, Key]] = {}
+    for option in many:
+        for key in _read(f"{name}/{option}.yaml")[1]:
+            found.setdefault(key.path, {})[option] = key
+    rows = []
+    for path, each in found.items():
+        by_default: dict[str, list[str]] = {}
+        for option, key in each.items():
+            by_default.setdefault(_shown(key.default), []).append(option)
+        shown = "; ".join(
+            value if len(each) == len(many) == len(names) else f"{value} ({', '.join(names)})"
+            for value, names in by_default.items()
+        )
+        text = _meaning(name, path, next(iter(each.values()))) or next((key.text for key in each.values() if key.text), "")
+        kind = next((key.kind for key in each.values() if key.kind), "")
+        rows.append((f"{name}.{path}", shown, kind, text))
+    return f"### {name}\n\n{_options(name, many)}\n\n{_table(rows) if rows else ''}"
+
+
+def _meaning(group: str, path: str, key: Key) -> str:
+    """What is declared of a parameter that a prior or a trigger names, of an outcome, and of a course of a treatment."""
+    name = path.split(".")[-1]
+    if group == "treatment" and isinstance(key.default, dict):
+        return f"`dose` in {_amount(key.default)}"
+    if group == "outcome":
+        return outcomes.__dict__[key.default["_target_"].split(".")[-1]].__doc__.splitlines()[0]
+    if group in ("prior", "trigger", "variability") and name in PARAMETERS:
+        return f"{PARAMETERS[name].meaning} [{PARAMETERS[name].unit}]"
+    return ""
+
+
+def _amount(course: dict[str, Any]) -> str:
+    """The unit of a course's dose."""
+    if course["drug"] in (*STANDARD_DOSES, *SUPPORT):
+        return "standard doses" if course["drug"] in STANDARD_DOSES else "the level, 0 to 1"
+    return "mg/kg" if course.get("per_kg") else "mg"
+
+
+def _options(name: str, many: list[str]) -> str:
+    rows = (f"| `{name}={option}` | {_cell(_read(f'{name}/{option}.yaml')[0])} |" for option in many)
+    return "\n".join(["| option | what it is |", "|---|---|", *rows])
+
+
+def _table(rows: Iterable[tuple[str, str, str, str]]) -> str:
+    lines = (f"| `{path}` | {default} | {kind} | {_cell(text)} |" for path, default, kind, text in rows)
+    return "\n".join(["| key | default | takes | what it is |", "|---|---|---|---|", *lines])
+
+
+def _declared(name: str) -> str:
+    model, where = getattr(models, name), "trigger.stimulus." if name in STIMULI else "model."
+    rows = (
+        f"| `{where}{key}` | {q.value:g} | {_cell(q.unit)} | {_cell(q.meaning)} | {_cell(q.source)} |"
+        for key, q in quantities(model()).items()
+        if q.value is not None
+    )
+    head = ["| key | default | unit | meaning | source |", "|---|---|---|---|---|"]
+    return f"### {name}\n\n{model.__doc__.splitlines()[0]}\n\n" + "\n".join([*head, *rows])
+
+
+def _drugs() -> str:
+    """The linear drugs; the parameters of antibodies against the receptor are the network's."""
+    rows = (
+        f"| {name} | {x.cl:.3g} | {x.v1:g} | {x.q:.3g} | {x.v2:g} | {'' if x.ka is None else format(x.ka, 'g')}"
+        f" | {', '.join(f'{route} {share:g}' for route, share in x.routes.items())} | {_cell(x.source)} |"
+        for name, x in LINEAR.items()
+    )
+    head = ["| drug | CL [L/h] | V1 [L] | Q [L/h] | V2 [L] | ka [1/h] | bioavailability | source |", "|" + "---|" * 8]
+    return "\n".join([*head, *rows])
+
+
+def _shown(value: Any) -> str:
+    """A default as it is written on a command line; of an object what it is given."""
+    if value is None or value == "???":
+        return "null" if value is None else "to be given"
+    if isinstance(value, dict):
+        value = {key: x for key, x in value.items() if key != "_target_"}
+    text = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000)
+    return f"`{_cell(text.removesuffix('...\n').strip())}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
