@@ -44,7 +44,7 @@ from cytostorm.inference.prediction.npde import prediction_errors
 from cytostorm.inference.prediction.refit import refitted
 from cytostorm.inference.prediction.rivals import _normal, curves_of, given_curve, mean_curve
 from cytostorm.inference.samplers.blocks import Blocks, Interrupted
-from cytostorm.inference.samplers.jumps import heights, jumped, kept, num_places, pooled
+from cytostorm.inference.samplers.jumps import annealed, heights, jumped, kept, met, num_places
 from cytostorm.inference.samplers.metric import Parts, covariance, information
 from cytostorm.inference.summary import related
 from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion
@@ -162,12 +162,28 @@ def test_places_are_kept_while_the_chain_warms_up():
 def test_chains_share_their_places():
     """As many rows as each had, of every chain in turn; a state of many chains holds them once for each."""
     places = jnp.arange(2 * 5 * 3.0).reshape(2, 5, 3)
-    apart = pooled([("first", places[0]), ("second", places[1])])
+    expected = places[np.array([0, 1, 0, 1, 0]), np.arange(5)] + 1
+    apart = met([("first", places[0]), ("second", places[1])], lambda x, key: x + 1, KEY)
     assert [name for name, _ in apart] == ["first", "second"]
-    expected = places[np.array([0, 1, 0, 1, 0]), np.arange(5)]
     assert all(np.array_equal(found, expected) for _, found in apart)
-    ((_, together),) = pooled([("all", places)])
+    ((_, together),) = met([("all", places)], lambda x, key: x + 1, KEY)
     assert np.array_equal(together, np.stack([expected, expected]))
+
+
+def test_places_are_found_in_a_mode_where_no_chain_was():
+    """Modes at 0 and 8, all places at 0: heated and cooled, they lie in both, and nowhere between."""
+    mode = np.array([0.0, 8.0])
+
+    def height(x):
+        return jax.nn.logsumexp(-((x[:2, None] - mode) ** 2) / 2, axis=1)
+
+    places = jax.random.normal(KEY, (100, 3)).at[:, 2].set(5.0)
+    found = annealed(height, jnp.array([[0], [1]]), KEY, places)
+    assert np.array_equal(found[:, 2], places[:, 2])  # what they share
+    assert np.all((np.abs(found[:, :2]) < 4) | (np.abs(found[:, :2] - 8) < 4))
+    high = np.mean(found[:, :2] > 4, axis=0)
+    assert np.all((high > 0.2) & (high < 0.8))
+    assert np.all(np.abs(np.std(np.where(found[:, :2] > 4, found[:, :2] - 8, found[:, :2]), axis=0) - 1) < 0.3)
 
 
 def test_a_run_with_jumps_goes_on_where_it_was_stopped(problem, tmp_path):

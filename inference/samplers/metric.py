@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from numpyro.infer.hmc_util import dual_averaging
 
 from .density import Density, Position
 from .starts import floored
@@ -80,3 +81,22 @@ def covariance(density: Density, curvature: Square) -> Square:
     scaled = spread[:, None] * (curvature + curvature.T) / 2 * spread
     values, vectors = jnp.linalg.eigh(jnp.where(jnp.all(jnp.isfinite(scaled)), scaled, jnp.eye(len(spread))))
     return floored(values, vectors, spread, jnp)
+
+
+def retuned(density: Density, adapt: Any, positions: Float[Array, "draw parameter"]) -> Any:
+    """NumPyro's adaptation with the metric of the information at these draws, its step sought anew.
+
+    Without a new search a chain that began in a narrow place keeps its small step: averages over steps forget slowly.
+    """
+    curvature = jnp.mean(jax.lax.map(lambda x: information(density, x), positions), axis=0)
+    found = covariance(density, curvature)
+    root = jnp.linalg.cholesky(found[::-1, ::-1])[::-1, ::-1].T
+    inverse = jax.scipy.linalg.solve_triangular(root, jnp.eye(len(root)), lower=True)
+    name = next(iter(adapt.inverse_mass_matrix))
+    search, _ = dual_averaging()
+    return adapt._replace(
+        inverse_mass_matrix={name: found},
+        mass_matrix_sqrt={name: inverse},
+        mass_matrix_sqrt_inv={name: root},
+        ss_state=search(jnp.log(adapt.step_size)),  # type: ignore[arg-type]
+    )

@@ -14,15 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 from numpyro.infer.hmc import hmc
-from numpyro.infer.hmc_util import dual_averaging
 
 from ..keys import branches
 from .blocks import Blocks, Interrupted
 from .density import Density, Posed
 from .draws import Draws, Report, Track, of_chains, sizes
-from .jumps import heights, jumped, kept, num_places, pooled
+from .jumps import HEATS, annealed, heights, jumped, kept, met, num_places, own
 from .lanes import shareable
-from .metric import Parts, covariance, information
+from .metric import Parts, covariance, information, retuned
 from .settings import at_least_one, share
 from .starts import CLIMBS, Starting
 
@@ -139,7 +138,7 @@ class NUTS(eqx.Module):
         else:
             tracks = single
         compilation.join()
-        outputs, early = self._run(advance, self._retune(density), tracks, states, density, report)
+        outputs, early = self._run(advance, tracks, states, density, keys[0], report)
         seconds = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
         stacked = np.concatenate if self.chains == "vectorized" else np.stack
         position, stats = jax.tree.map(lambda *x: stacked(x), *outputs)
@@ -158,6 +157,7 @@ class NUTS(eqx.Module):
     def _beside(self) -> int:
         """The solves beside those of the chains' steps: of jumps, and of the metric at the start and after its blocks."""
         jumps = self._each * self.num_chains * (self.num_warmup + self.num_draws * self.thin)
+        jumps += len(self._meetings()) * num_places(self.num_warmup) * (len(HEATS) + 1) if self.jumps else 0
         if self.metric == "draws":
             return jumps
         return jumps + 1 + self.num_chains * sum(min(TYPICAL, size) for size in self._tuned())
@@ -166,6 +166,11 @@ class NUTS(eqx.Module):
     def _each(self) -> int:
         """The solves of an iteration beside those of its steps: those of the jumps, before them and after them."""
         return self.jumps + 2 if self.jumps else 0
+
+    def _meetings(self) -> list[int]:
+        """How many blocks have passed where all chains wait for each other."""
+        warm = len(sizes(self.num_warmup, self.block))
+        return [0, warm // 2, warm] if self.jumps else [0]
 
     def _tuned(self) -> list[int]:
         """The sizes of the blocks after which the metric is computed anew."""
@@ -176,8 +181,8 @@ class NUTS(eqx.Module):
         """The compiled program that carries a chain through a block of iterations."""
 
         def jump(density, state, places, chain):
-            key, own = jax.random.fold_in(state.rng_key, state.i), jnp.array(density.sites.blocks[1:])
-            position, rate = jumped(heights(density, chain), own, key, apart.joined(state.z), places, self.jumps)
+            key, here = jax.random.fold_in(state.rng_key, state.i), apart.joined(state.z)
+            position, rate = jumped(heights(density, chain), own(density), key, here, places, self.jumps)
             z = apart.split(position)
             potential, slope = jax.value_and_grad(lambda z: density.energy(apart.joined(z), chain))(z)
             state = state._replace(z=z, z_grad=slope, potential_energy=potential)
@@ -219,29 +224,13 @@ class NUTS(eqx.Module):
         return advance.func.lower(*advance.args, states, np.array(0), min(self.block, self.num_warmup))
 
     def _retune(self, density: Density) -> Callable[[Any, Any], tuple[Any, Any]]:
-        """What follows on a block of the warm-up: the metric of the information at its last draws, and its step.
-
-        Without a new search a chain that began in a narrow place keeps its small step: averages over steps forget slowly.
-        """
+        """What follows on a block of the warm-up: the metric of the information at its last draws, and its step."""
         if self.metric == "draws":
             return lambda state, part: (state, part)
 
         def one(density, carried, positions):
             state, places = carried
-            curvature = jnp.mean(jax.lax.map(lambda x: information(density, x), positions[-TYPICAL:]), axis=0)
-            found = covariance(density, curvature)
-            root = jnp.linalg.cholesky(found[::-1, ::-1])[::-1, ::-1].T
-            inverse = jax.scipy.linalg.solve_triangular(root, jnp.eye(len(root)), lower=True)
-            adapt = state.adapt_state
-            name = next(iter(adapt.inverse_mass_matrix))
-            search, _ = dual_averaging()
-            adapt = adapt._replace(
-                inverse_mass_matrix={name: found},
-                mass_matrix_sqrt={name: inverse},
-                mass_matrix_sqrt_inv={name: root},
-                ss_state=search(jnp.log(adapt.step_size)),  # type: ignore[arg-type]
-            )
-            return state._replace(adapt_state=adapt), places
+            return state._replace(adapt_state=retuned(density, state.adapt_state, positions[-TYPICAL:])), places
 
         run = density.jit(jax.vmap(one, (None, 0, 0)) if self.chains == "vectorized" else one)
         return lambda state, part: (run(state, part[0]), part)
@@ -257,8 +246,15 @@ class NUTS(eqx.Module):
         found |= {"n_steps": groups(stats["n_steps"]).sum(axis=0), "diverging": groups(stats["diverging"]).any(axis=0)}
         return groups(position)[-1], found
 
+    def _meeting(self, density: Density, key: PRNGKeyArray) -> Callable[[list[Any], int], list[Any]]:
+        """What happens where all chains have come to a block: they share the places of jumps."""
+        if not self.jumps:
+            return lambda states, block: states
+        seek = density.jit(lambda at, places, key: annealed(heights(at, jnp.array(0)), own(at), key, places))
+        return lambda states, block: met(states, seek, jax.random.fold_in(key, block))
+
     def _run(
-        self, advance: Callable, retune: Callable, tracks: list[Track], states: list[Any], density: Density, report: Report
+        self, advance: Callable, tracks: list[Track], states: list[Any], density: Density, key: PRNGKeyArray, report: Report
     ) -> tuple[list[Any], np.ndarray]:
         """Every chain from its start to its last draw.
 
@@ -266,10 +262,9 @@ class NUTS(eqx.Module):
         """
         total, lock, done = self.num_warmup + self.num_draws * self.thin, threading.Lock(), [0]
         warm, tuned = sizes(self.num_warmup, self.block), len(self._tuned())
-        early = np.zeros(self.num_chains, int)
+        retune, meet, early = self._retune(density), self._meeting(density, key), np.zeros(self.num_chains, int)
         parts: list[list[Any]] = [[] for _ in states]
         numbered = list(enumerate(warm + sizes(self.num_draws * self.thin, self.block), start=1))
-        meetings = [len(warm) // 2, len(warm)] if self.jumps else []
 
         def chain(stretch: list[tuple[int, int]], track: Track, state: Any, parts: list[Any]) -> Any:
             for number, size in stretch:
@@ -292,8 +287,8 @@ class NUTS(eqx.Module):
             return state
 
         with ThreadPoolExecutor(len(states)) as pool:
-            for first, last in itertools.pairwise([0, *meetings, len(numbered)]):
-                states = list(pool.map(partial(chain, numbered[first:last]), tracks, pooled(states), parts))
+            for first, last in itertools.pairwise([*self._meetings(), len(numbered)]):
+                states = list(pool.map(partial(chain, numbered[first:last]), tracks, meet(states, first), parts))
                 if any(state is None for state in states):
                     raise Interrupted(f"stopped after {done[0]} of {total * self.num_chains} iterations")
         axis = 1 if self.chains == "vectorized" else 0
