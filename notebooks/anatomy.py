@@ -9,11 +9,12 @@
 # A population posterior has layers: what is typical, how much people differ, who each of them is, and how far any of it
 # can be trusted. We take one apart.
 #
-# Where the published files are (`CYTOSTORM_DATA`, [Data](../data.md)) and `published` is true, it is that of some
-# patients after CAR-T cells; else of synthetic volunteers after endotoxin, whose truth is known.
+# With the folder of a finished `cytostorm fit experiment=cart_crs` as `run` it is that of patients after CAR-T cells
+# ([results](../cart_crs.md)); this page was made so. Else it is that of synthetic volunteers after endotoxin, whose truth
+# is known, fitted here.
 
 # %% tags=["parameters"]
-published = False  # true: CAR-T patients, from the published files
+run = ""  # a run folder of a population
 num_subjects = 12
 num_warmup, num_draws = 250, 1000
 few: dict = {"target_accept": 0.95}  # other settings of the sampler
@@ -31,8 +32,8 @@ rng = np.random.default_rng(1)
 # %% [markdown]
 # ## The cohort
 #
-# Volunteers differ in clearance (`k_l`) and drive (`u0`), both by about 30 %; the gain is the same in all. Each is read
-# eight times.
+# Where there is no `run`: volunteers differ in clearance (`k_l`) and drive (`u0`), both by about 30 %; the gain is the
+# same in all. Each is read eight times.
 
 
 # %%
@@ -51,20 +52,15 @@ def volunteers(num: int) -> tuple[ci.Population, dict[str, np.ndarray]]:
     return ci.Population({"*": ci.Arm(model, story)}, ci.Cohort(tuple(subjects)), ci.Priors(**told), differ), own
 
 
-def patients(num: int) -> tuple[ci.Population, dict[str, np.ndarray]]:
-    from cytostorm.scripts.compose import composed
-    from cytostorm.scripts.data import place
-    from cytostorm.scripts.problem import prepare
-
-    place()
-    every = prepare(composed("fit", ["experiment=cart_crs"]))[0]
-    some = every.cohort.subset(every.cohort.labels[:num])
-    return ci.Population(every.arms, some, every.priors, every.variability, every.noise, every.solver), {}
-
-
-problem, truth = patients(num_subjects) if published else volunteers(num_subjects)
-sampler = dataclasses.replace(ci.shipped("sampler", "nuts_population"), num_warmup=num_warmup, num_draws=num_draws, **few)
-post = ci.Posterior.sample(problem, sampler)
+truth: dict[str, np.ndarray] = {}
+if run:
+    post = ci.Posterior.load(run)
+else:
+    problem, truth = volunteers(num_subjects)
+    sampler = dataclasses.replace(
+        ci.shipped("sampler", "nuts_population"), num_warmup=num_warmup, num_draws=num_draws, **few
+    )
+    post = ci.Posterior.sample(problem, sampler)
 post
 
 # %% [markdown]
@@ -100,7 +96,7 @@ each = post.individuals()
 each.head(6).round(3)
 
 # %% [markdown]
-# Of synthetic volunteers the truth is known: the share of 90 % intervals that hold it.
+# Of synthetic volunteers the truth is known, and this prints how many of the 90 % intervals hold it; of patients it is not.
 
 # %%
 for name, own in truth.items():
@@ -132,4 +128,4 @@ post.predict(num_subjects=3, num_times=49).plot()
 # - The interval of a person is not that of the population, and that of the typical value is not the spread: say which
 #   one you mean.
 # - A parameter with little contraction and much shrinkage was not measured in these people, whatever its median says.
-# - Twelve people tell a spread to within some 40 %. Do not read its second digit.
+# - Few people tell a spread roughly, twelve to within some 40 %. Do not read its second digit.

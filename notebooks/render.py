@@ -114,8 +114,8 @@ def _shown(value: Any) -> list[tuple[str, Any]]:
     return pieces
 
 
-def page(name: str, found: list[Ran], folder: Path, seconds: float) -> str:
-    """The page of a notebook in Markdown; its pictures are written into `folder`."""
+def page(name: str, found: list[Ran], folder: Path, seconds: float, given: Mapping[str, Any] | None = None) -> str:
+    """The page of a notebook in Markdown, with the parameters that it was given; its pictures are written into `folder`."""
     for old in folder.glob(f"{name}_*.png"):
         old.unlink()
     parts, count = [], 0
@@ -131,7 +131,8 @@ def page(name: str, found: list[Ran], folder: Path, seconds: float) -> str:
                     (folder / f"{name}_{count}.png").write_bytes(png)
                     text = f"![{text or 'figure'}]({name}_{count}.png)"
                 parts.append(text)
-    parts.append(f"*`python notebooks/render.py {name}` wrote this page; the notebook took {seconds:.0f} s of a processor.*")
+    command = f"python notebooks/render.py {name}" + (" --run RUN" if given else "")
+    parts.append(f"*`{command}` wrote this page; the notebook took {seconds:.0f} s of a processor.*")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -159,17 +160,21 @@ def main() -> None:
     """Run notebooks, in a folder of their own, and write their pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=ORDER)
+    parser.add_argument("--run", type=Path, help="of `anatomy`: the folder of a finished fit, in place of a fit of its own")
     import matplotlib as mpl
 
     mpl.use("agg")
     warnings.filterwarnings("ignore", category=FutureWarning)
     PAGES.mkdir(exist_ok=True)
-    for name in parser.parse_args().names:
+    asked = parser.parse_args()
+    given = {"run": str(asked.run.resolve())} if asked.run else {}
+    for name in asked.names:
         begin = time.process_time()
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-            found, _ = run(HERE / f"{name}.py")
+            found, _ = run(HERE / f"{name}.py", given)
             seconds = time.process_time() - begin
-            (PAGES / f"{name}.md").write_text(page(name, found, PAGES, seconds), encoding="utf-8")
+            text = page(name, found, PAGES, seconds, given)
+        (PAGES / f"{name}.md").write_text(text.replace(given.get("run", "\0"), "RUN"), encoding="utf-8")
         print(f"{name}: {seconds:.0f} s", file=sys.stderr)
 
 
