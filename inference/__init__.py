@@ -42,6 +42,7 @@ from .summary import shrinkage as shrinkage
 from .summary import summary as summary
 from .synthetic import Synthetic as Synthetic
 from .tables.account import Understood as Understood
+from .tables.catalogue import data_folder as data_folder
 from .tables.export import record_table as record_table
 from .tables.export import write_records as write_records
 from .tables.published import published as published
@@ -112,6 +113,7 @@ __all__ = [
     "Verdict",
     "assemble",
     "bundled",
+    "data_folder",
     "declare",
     "fitted",
     "forecast",

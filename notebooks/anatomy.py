@@ -14,7 +14,7 @@
 # is known, fitted here.
 
 # %% tags=["parameters"]
-run = ""  # a run folder of a population
+run, data = "", ""  # a run folder of a population, and the folder of the published files that it was fitted to
 num_subjects = 12
 num_warmup, num_draws = 250, 1000
 few: dict = {"target_accept": 0.95}  # other settings of the sampler
@@ -54,6 +54,7 @@ def volunteers(num: int) -> tuple[ci.Population, dict[str, np.ndarray]]:
 
 truth: dict[str, np.ndarray] = {}
 if run:
+    ci.data_folder(data)
     post = ci.Posterior.load(run)
 else:
     problem, truth = volunteers(num_subjects)

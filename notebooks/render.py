@@ -167,7 +167,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     PAGES.mkdir(exist_ok=True)
     asked = parser.parse_args()
-    given = {"run": str(asked.run.resolve())} if asked.run else {}
+    given = {"run": str(asked.run.resolve()), "data": os.environ.get("CYTOSTORM_DATA", "")} if asked.run else {}
     for name in asked.names:
         begin = time.process_time()
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):

@@ -5,7 +5,6 @@ import os
 import textwrap
 from collections.abc import Callable, Sequence
 from itertools import chain
-from pathlib import Path
 
 from rich.text import Text
 
@@ -23,7 +22,7 @@ BUILT_IN = catalogue.folder
 def place() -> None:
     """The folder of published files is CYTOSTORM_DATA where the environment names one, else the user's cache folder."""
     named = os.environ.get("CYTOSTORM_DATA")
-    catalogue.folder = Path(named).expanduser().resolve() if named else BUILT_IN
+    catalogue.data_folder(named or BUILT_IN)
 
 
 def main(argv: Sequence[str]) -> int:

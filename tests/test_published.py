@@ -93,6 +93,17 @@ def test_nothing_is_fetched_from_the_source_of_the_cart_patients():
     assert "39 of the 59" in one.caveats[0]
 
 
+def test_python_names_the_data_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(catalogue, "folder", catalogue.folder)
+    before = catalogue.data_folder()
+    assert catalogue.data_folder(tmp_path) == tmp_path.resolve() != before
+    assert catalogue.data_folder() == tmp_path.resolve()
+    with pytest.raises(
+        ValueError, match=rf"put the file into {tmp_path.resolve()}.* in Python by `cytostorm.inference.data_folder`"
+    ):
+        catalogue.fetch(entry("cart_crs"), entry("cart_crs").files[0])
+
+
 def test_the_catalogue_equals_the_manifest(shared):
     manifest = pd.read_csv(shared / "data" / "MANIFEST.csv")
     manifest["name"] = manifest["file"].str.split("/").str[-1]

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..observations import Observations
-from ..style import GREY, INK, ORANGE, band, clock, doses, log_axis, named, styled, thresholds
+from ..style import GREY, INK, ORANGE, band, clock, doses, log_axis, named, panels, styled, thresholds
 from .forecast import Forecast
 from .forecast_tree import NAMES
 
@@ -24,14 +23,10 @@ def bands_figure(forecast: Forecast, table: pd.DataFrame) -> Figure:
     given = dict(zip(forecast.subjects, forecast.doses, strict=False))
     shared = forecast.doses[0] if len(set(forecast.doses)) == 1 else ()  # what new subjects have in common
     with styled():
-        figure, axes = plt.subplots(
-            len(shown),
-            len(analytes),
-            figsize=(4.6 * len(analytes) + 1.4, 2.9 * len(shown) + 0.4),
-            squeeze=False,
-            sharex=True,
-        )
-        for row, subject in zip(axes, shown, strict=True):
+        many = len(shown) > 1
+        most = len(analytes) if many else 3
+        figure, axes = panels(len(shown) * len(analytes), most, (4.6, 2.9), (1.4, 0.4), sharex=many)
+        for row, subject in zip(axes.flat[: len(shown) * len(analytes)].reshape(len(shown), -1), shown, strict=True):
             for ax, analyte in zip(row, analytes, strict=True):
                 own: Any = table[(table["subject"] == subject) & (table["analyte"] == analyte)]
                 _bands(ax, own)
@@ -45,7 +40,7 @@ def bands_figure(forecast: Forecast, table: pd.DataFrame) -> Figure:
                 thresholds(ax, analyte)
                 doses(ax, given.get(subject, shared))
                 ax.set_title("new subjects" if forecast.alike else subject, fontsize=9)
-        for ax in axes[-1]:
+        for ax in axes[-1] if many else axes.flat[: len(analytes)]:
             clock(ax)
         handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         figure.legend(handles.values(), handles.keys(), fontsize=8.5, ncols=4, loc="outside upper center")

@@ -85,6 +85,14 @@ def entry(name: str) -> Entry:
     return entries()[name]
 
 
+def data_folder(path: str | Path | None = None) -> Path:
+    """The folder of published files; with a `path`, that one from now on. At first it is the user's cache folder."""
+    global folder
+    if path is not None:
+        folder = Path(path).expanduser().resolve()
+    return folder
+
+
 def locate(file: File) -> Path | None:
     """Where a file is: in the data folder or a folder in it, under its name. None where it is not.
 
@@ -113,8 +121,8 @@ def fetch(entry: Entry, file: File) -> Path:
     if path := locate(file):
         return path
     remedy = (
-        f"put the file into {folder}, or name the folder that holds it by the environment variable CYTOSTORM_DATA; its"
-        f" SHA-256 is {file.sha256}"
+        f"put the file into {folder}, or name the folder that holds it by the environment variable CYTOSTORM_DATA, in Python"
+        f" by `cytostorm.inference.data_folder`; its SHA-256 is {file.sha256}"
     )
     url = entry.url(file)
     if url is None:
