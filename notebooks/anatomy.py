@@ -9,9 +9,8 @@
 # A population posterior has layers: what is typical, how much people differ, who each of them is, and how far any of it
 # can be trusted. We take one apart.
 #
-# With the folder of a finished `cytostorm fit experiment=cart_crs` as `run` it is that of patients after CAR-T cells
-# ([results](../cart_crs.md)); this page was made so. Else it is that of synthetic volunteers after endotoxin, whose truth
-# is known, fitted here.
+# On this page it is that of synthetic volunteers after endotoxin, whose truth is known. With the folder of a finished
+# `cytostorm fit experiment=cart_crs` as `run` it is that of patients after CAR-T cells ([results](../cart_crs.md)).
 
 # %% tags=["parameters"]
 run, data = "", ""  # a run folder of a population, and the folder of the published files that it was fitted to
