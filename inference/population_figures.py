@@ -37,7 +37,7 @@ def vpc(tree: xr.DataTree, data: Observations) -> Figure:
     each = list(dict.fromkeys(zip(study, data.analyte, strict=True)))
     with styled():
         num = len(dict.fromkeys(data.analyte))
-        figure, axes = panels(len(each), num if num <= 4 else 3, (4.1, 3.3))
+        figure, axes = panels(len(each), num if num <= 4 else 3, (4.1, 3.3), (0.0, 0.4))
         for ax, (name, analyte) in zip(axes.flat, each, strict=False):
             which = np.flatnonzero((study == name) & (np.array(data.analyte) == analyte))
             group = bins(data.time[which])
@@ -60,7 +60,7 @@ def vpc(tree: xr.DataTree, data: Observations) -> Figure:
             thresholds(ax, analyte)
             doses(ax, curves["dose_h"].values[curves["study"].values == name].ravel() if "dose_h" in curves.coords else ())
             ax.set_title(str(name), fontsize=9)
-        axes.flat[0].legend(fontsize=7.5)
+        figure.legend(*axes.flat[0].get_legend_handles_labels(), fontsize=8.5, ncols=4, loc="outside upper center")
     return figure
 
 
