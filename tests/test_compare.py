@@ -137,6 +137,7 @@ def test_what_does_not_fit_the_fit_is_refused(fit, more, message, tmp_path, caps
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_would_have_been_is_asked_for_by_name(fit, tmp_path):
     folder = tmp_path / "out"
     asked = [

@@ -247,6 +247,7 @@ def test_chosen_readings_keep_their_spacing_and_share_a_visit(ahead):
     assert table["total"].iloc[-1] == pytest.approx(table["gain"].sum())
 
 
+@pytest.mark.slow
 def test_an_analyte_that_stays_at_zero_is_left_out():
     problem, _, _ = prepare(composed("fit", ["model=network", "prior=network", "data.analytes=[il6]"]))
     times, draws = np.array([7.0]), {name: np.array([p.median]) for name, p in problem.sampled.items()}

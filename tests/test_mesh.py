@@ -34,6 +34,7 @@ def same(one, both):
         np.testing.assert_allclose(both[name], value, rtol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 def test_two_devices_give_the_numbers_of_one_and_each_does_its_half():
     found = shared("density", "nuts")
     assert found["told"] == {"platform": "cpu", "kind": "cpu", "count": "2", "mesh": "chains"}

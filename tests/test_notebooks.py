@@ -18,7 +18,6 @@ SMALL = {
     "anatomy": {"num_subjects": 3, "num_warmup": 20, "num_draws": 20, "few": {"num_chains": 2, "max_tree_depth": 3}},
     "batch": {"seeds": (1, 2), "sampler_settings": {"num_points": 512, "num_draws": 200}, "widths": (1, 2), "repeats": 1},
 }  # fmt: skip
-FAST = "first_fit"
 
 
 def test_every_notebook_is_tested_and_has_a_page():
@@ -28,7 +27,8 @@ def test_every_notebook_is_tested_and_has_a_page():
     assert all(f"notebooks/{name}.md" in nav for name in known)
 
 
-@pytest.mark.parametrize("name", [name if name == FAST else pytest.param(name, marks=pytest.mark.slow) for name in SMALL])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
 def test_a_notebook_runs_and_shows_figures(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():

@@ -186,6 +186,7 @@ def test_places_are_found_in_a_mode_where_no_chain_was():
     assert np.all(np.abs(np.std(np.where(found[:, :2] > 4, found[:, :2] - 8, found[:, :2]), axis=0) - 1) < 0.3)
 
 
+@pytest.mark.slow
 def test_a_run_with_jumps_goes_on_where_it_was_stopped(problem, tmp_path):
     """Chains that meet to share their places: the draws are those of a run that nobody stopped."""
     sampler = NUTS(num_warmup=20, num_draws=10, num_chains=2, block=5, jumps=2, start=Starting(num_screened=20))
@@ -406,6 +407,7 @@ def test_the_likelihood_of_a_left_out_subject_is_its_integral(problem, draws):
     assert 0.7 < coverage(problem, left)["inside"].mean() <= 1
 
 
+@pytest.mark.slow
 def test_a_fit_of_the_others_leaves_a_subject_out(problem, draws):
     """By the closed form of a new subject given four: only the one whose weights cannot is refitted."""
     values = {name: x.reshape(-1, *x.shape[2:]) for name, x in draws.values.items()}
@@ -619,6 +621,7 @@ def test_the_report_of_a_population_shows_every_subject(cohort_run):
     assert len(views["draws"]["chain"]) == len(views["draws"]["parameters"][0]["draws"])
 
 
+@pytest.mark.slow
 def test_ranks_of_subjects_go_with_what_is_known_of_them():
     """Five subjects whose level follows one covariate exactly, another against it, and a third that few have."""
     known = [{"up": i, "down": -i * i, "same": 1.0} | ({"few": i} if i < 3 else {}) for i in range(5)]
@@ -661,6 +664,7 @@ def test_several_subjects_without_a_word_on_how_they_differ_are_refused(cohort_r
     assert "say how they differ with `variability=`" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_fit_of_a_population_is_predicted_for_a_subject_with_a_few_readings(cohort_run, tmp_path):
     from cytostorm.scripts.cli import run
 

@@ -244,6 +244,7 @@ def test_a_seed_gives_the_same_predictions_again(doubled, quick_run, tmp_path):
     assert not first["reading_median"].equals(other["reading_median"])
 
 
+@pytest.mark.slow
 def test_readings_of_another_study_are_compared(quick_run, tmp_path, capsys):
     story = ["trigger=lps_infusion", "data=endotoxemia_infusion", "num_draws=30", "num_times=9"]
     assert run(["predict", f"fit={quick_run}", *story, f"hydra.run.dir={tmp_path}"]) == 0
@@ -298,6 +299,7 @@ def test_new_subjects_have_the_covariates_that_are_given(fitted_population, tmp_
     assert np.all(ends[2] < 0.7 * ends[0])
 
 
+@pytest.mark.slow
 def test_a_table_of_new_subjects_is_predicted_from_its_first_readings(fitted_population, tmp_path, capsys):
     path = tmp_path / "new.csv"
     rows = ["A,0,il6,1.1,pg/mL,70", "A,1,il6,40,pg/mL,70", "A,2,il6,700,pg/mL,70", "A,3,il6,600,pg/mL,70"]

@@ -50,6 +50,7 @@ def test_one_number_that_differs_is_named(copy, quick_run):
     assert told["faults"] == ["posterior.nc: /posterior/k_l"]
 
 
+@pytest.mark.slow
 def test_on_another_device_means_agree_within_their_errors_or_not(copy, quick_run):
     folder, manifest = copy
     other = manifest.model_copy(update={"device": {"platform": "gpu", "kind": "abacus"}})

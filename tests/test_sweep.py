@@ -439,6 +439,7 @@ def test_every_job_of_this_machine_has_a_gpu_of_its_own(tmp_path, monkeypatch):
         Local(jobs=2, gpus=3).launch([tmp_path], lambda folder: None, Halt())
 
 
+@pytest.mark.slow
 def test_every_worker_that_stays_has_a_gpu_of_its_own(tmp_path, monkeypatch):
     def pooled(place, names):
         import time
@@ -457,6 +458,7 @@ def test_every_worker_that_stays_has_a_gpu_of_its_own(tmp_path, monkeypatch):
     assert set(on_gpus(Joblib(jobs=2, gpus=2), tmp_path)) == {"4", "5"}
 
 
+@pytest.mark.slow
 def test_a_gpu_is_free_again_when_its_worker_has_died(tmp_path):
     program = "import os, sys, pathlib; from cytostorm.scripts.sweeps.launchers import claim;"
     program += "claim(pathlib.Path(sys.argv[1]), ['4', '5']);"

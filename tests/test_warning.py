@@ -185,6 +185,7 @@ def test_the_process_returns_to_its_mean_and_follows_its_readings():
     assert process.exceeds(time, y, 24.0, -5.0) == 1.0
 
 
+@pytest.mark.slow
 def test_rivals_are_given_the_likeliest_scales():
     """Of random walks of noise 0.2 and speed 0.04, the last value finds these within a quarter."""
     random = np.random.default_rng(3)
