@@ -92,6 +92,7 @@ def test_a_finished_run_is_not_overwritten(quick_run, capsys):
     assert (quick_run / "manifest.json").read_text() == before
 
 
+@pytest.mark.slow
 def test_a_table_of_ones_own_is_fitted_and_strict_fails_a_failed_verdict(tmp_path):
     """A synthetic data set, written by one job, is read back as the user's own table by another."""
     made, fit = tmp_path / "made", tmp_path / "fit"

@@ -40,6 +40,7 @@ def compared(fit, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_comparison_leaves_its_tables_figures_and_tree(compared):
     names = {path.name for path in compared.iterdir()}
     assert {f"{n}.csv" for n in ("decisions", "outcomes", "windows", "sensitivity", "information", "draws")} <= names
@@ -49,6 +50,7 @@ def test_a_comparison_leaves_its_tables_figures_and_tree(compared):
     assert len(pd.read_csv(compared / "decisions.csv")) == 3
 
 
+@pytest.mark.slow
 def test_the_tree_holds_what_the_tables_say(compared):
     tree = load(compared / "comparison.nc")
     assert isinstance(tree, xr.DataTree)
@@ -61,6 +63,7 @@ def test_the_tree_holds_what_the_tables_say(compared):
     np.testing.assert_allclose(decisions["utility"], weighed, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_decision_is_at_the_last_reading(compared):
     assert pd.read_csv(compared / "draws.csv")["now_h"].tolist() == [60.0]
 
@@ -112,6 +115,7 @@ def test_bad_input_is_refused(more, message, refused):
     refused(message, "compare", *SHORT[:3], *more.split())
 
 
+@pytest.mark.slow
 def test_a_fit_that_failed_is_refused_unless_forced(fit, tmp_path, capsys):
     failed = tmp_path / "failed"
     shutil.copytree(fit, failed)
@@ -132,6 +136,7 @@ def test_a_fit_that_failed_is_refused_unless_forced(fit, tmp_path, capsys):
         (["outcome=il6"], "not among the outcomes"),
     ],
 )
+@pytest.mark.slow
 def test_what_does_not_fit_the_fit_is_refused(fit, more, message, tmp_path, capsys):
     assert run(["compare", f"fit={fit}", "force=true", *more, f"hydra.run.dir={tmp_path / 'out'}"]) == 2
     assert message in capsys.readouterr().err

@@ -271,6 +271,7 @@ def textbook(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_without_a_drug_only_the_sum_of_both_clearances_is_told(textbook):
     table = pd.read_csv(textbook / "identifiability.csv", index_col="parameter")
     for name, other in (("k_il6_np", "k_il6_rm"), ("k_il6_rm", "k_il6_np")):
@@ -282,6 +283,7 @@ def test_without_a_drug_only_the_sum_of_both_clearances_is_told(textbook):
     assert (first["parameters"], first["law"]) == ("k_il6_np k_il6_rm", "sum")
 
 
+@pytest.mark.slow
 def test_the_next_reading_to_tell_them_apart_comes_after_a_blocker(textbook):
     kinds, picks = pd.read_csv(textbook / "kinds.csv"), pd.read_csv(textbook / "next.csv")
     assert (kinds["future"][0], kinds["analyte"][0]) == ("tocilizumab at 336 h", "il6")
@@ -290,6 +292,7 @@ def test_the_next_reading_to_tell_them_apart_comes_after_a_blocker(textbook):
     assert picks.groupby("future").size().tolist() == [4, 4]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_tables_and_figures(textbook):
     names = {path.name for path in textbook.iterdir()}
     tables = ("identifiability", "directions", "singular_values", "profiles", "next", "kinds", "observations")

@@ -203,6 +203,7 @@ def test_a_run_with_jumps_goes_on_where_it_was_stopped(problem, tmp_path):
     assert np.array_equal(resumed.values["w"], straight.values["w"])
 
 
+@pytest.mark.slow
 def test_jumps_keep_the_posterior(problem):
     sampler = dataclasses.replace(FEW, jumps=3)
     found = sampler.sample(problem, KEY)
