@@ -60,7 +60,12 @@ def vpc(tree: xr.DataTree, data: Observations) -> Figure:
             thresholds(ax, analyte)
             doses(ax, curves["dose_h"].values[curves["study"].values == name].ravel() if "dose_h" in curves.coords else ())
             ax.set_title(str(name), fontsize=9)
-        figure.legend(*axes.flat[0].get_legend_handles_labels(), fontsize=8.5, ncols=5, loc="outside upper center")
+        figure.legend(
+            *axes.flat[0].get_legend_handles_labels(),
+            fontsize=8.5,
+            ncols=min(2 * axes.shape[1], 5),
+            loc="outside upper center",
+        )
     return figure
 
 

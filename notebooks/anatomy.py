@@ -53,7 +53,7 @@ def volunteers(num: int) -> tuple[ci.Population, dict[str, np.ndarray]]:
 
 truth: dict[str, np.ndarray] = {}
 if run:
-    ci.data_folder(data)
+    ci.data_folder(data or None)
     post = ci.Posterior.load(run)
 else:
     problem, truth = volunteers(num_subjects)

@@ -167,14 +167,16 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     PAGES.mkdir(exist_ok=True)
     asked = parser.parse_args()
-    given = {"run": str(asked.run.resolve()), "data": os.environ.get("CYTOSTORM_DATA", "")} if asked.run else {}
+    given = {"run": "RUN", "data": os.environ.get("CYTOSTORM_DATA", "")} if asked.run else {}
+    finished = asked.run and asked.run.resolve()
     for name in asked.names:
         begin = time.process_time()
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            if finished:
+                Path("RUN").symlink_to(finished)
             found, _ = run(HERE / f"{name}.py", given)
             seconds = time.process_time() - begin
-            text = page(name, found, PAGES, seconds, given)
-        (PAGES / f"{name}.md").write_text(text.replace(given.get("run", "\0"), "RUN"), encoding="utf-8")
+            (PAGES / f"{name}.md").write_text(page(name, found, PAGES, seconds, given), encoding="utf-8")
         print(f"{name}: {seconds:.0f} s", file=sys.stderr)
 
 

@@ -70,13 +70,14 @@ def options() -> dict[str, list[str]]:
 def keys(job: str) -> list[str]:
     """What may stand before an `=` on the command line of a job: its groups, then every key of its configuration."""
     cfg, known = composed(job, []), options()
-    taken = [line.split(":")[0].removeprefix("  - ") for line in _text(job).splitlines() if line.startswith("  - ")]
+    taken = [line.split(":")[0].removeprefix("  - ") for line in text(job).splitlines() if line.startswith("  - ")]
     groups = [name for name in [*map(str, cfg), *taken] if name in known]
     return [f"{name}=" for name in dict.fromkeys([*groups, *_paths(cfg), "hydra.run.dir"])]
 
 
-def _text(job: str) -> str:
-    return files("cytostorm.configs").joinpath(f"{job}.yaml").read_text()
+def text(name: str) -> str:
+    """A file of the configuration: of a job, or of an option as `group/option`."""
+    return files("cytostorm.configs").joinpath(f"{name}.yaml").read_text()
 
 
 def _paths(node: DictConfig, before: str = "") -> list[str]:

@@ -1,8 +1,8 @@
 """Every key of the configuration as a page: of jobs and of groups from their files, of models from what they declare."""
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 import yaml
@@ -12,13 +12,14 @@ from cytostorm.inference.decisions import outcomes
 from cytostorm.models import quantities
 from cytostorm.models.drugs import LINEAR, STANDARD_DOSES, SUPPORT
 
-from .completion import options
+from .completion import options, text
 from .compose import DECLARED
 
 LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.]+):(?P<value>.*?)(?:\s+#\s*(?P<text>.+))?$")
 SCHEMA = {bool: "true or false", int: "whole number", float: "number", str: "text", list: "list", dict: "keys"}
 STIMULI = ("Transit", "Expansion")
-PARAMETERS = {name: q for declared in DECLARED for name, q in quantities(getattr(models, declared)()).items()}
+# Of a name that several models have the first counts.
+PARAMETERS = {name: q for declared in reversed(DECLARED) for name, q in quantities(getattr(models, declared)()).items()}
 
 
 class Key(NamedTuple):
@@ -38,17 +39,19 @@ class Key(NamedTuple):
 
 def page(jobs: dict[str, str]) -> str:
     """The page in Markdown: `jobs` and what they do, groups, parameters of models."""
-    parts = ["## Jobs", *(_section(f"cytostorm {job}", text, _read(f"{job}.yaml")[1]) for job, text in jobs.items())]
-    parts += ["## Groups", *(_group(name, many) for name, many in options().items() if name != "experiment")]
-    parts += ["## Experiments", _options("experiment", options()["experiment"])]
+    groups = {name: {option: text(f"{name}/{option}") for option in many} for name, many in options().items()}
+    experiments = groups.pop("experiment")
+    parts = ["## Jobs", *(_section(f"cytostorm {job}", does, list(keys(text(job)))) for job, does in jobs.items())]
+    parts += ["## Groups", *(_group(name, files) for name, files in groups.items())]
+    parts += ["## Experiments", _options("experiment", experiments)]
     parts += ["## Parameters of the models", *(_declared(name) for name in DECLARED), f"## Drugs\n\n{_drugs()}"]
     return "\n\n".join(parts)
 
 
-def keys(text: str) -> Iterator[Key]:
+def keys(file: str) -> Iterator[Key]:
     """The keys of a file of the configuration, those inside others by their path; not what Hydra reads itself."""
-    values, path, hidden = yaml.safe_load(text) or {}, [], -1
-    for line in text.splitlines():
+    values, path, hidden = yaml.safe_load(file) or {}, [], -1
+    for line in file.splitlines():
         found = LINE.match(line)
         if found is None:
             continue
@@ -65,24 +68,22 @@ def keys(text: str) -> Iterator[Key]:
                 yield Key(".".join(path), here, found["text"] or "")
 
 
-def _read(name: str) -> tuple[str, list[Key]]:
-    """What the first lines of a file say, and its keys."""
-    text = files("cytostorm.configs").joinpath(name).read_text()
-    head = [line.removeprefix("#").strip() for line in text.split("\n\n")[0].splitlines()]
-    first = next((i for i, line in enumerate(text.splitlines()) if not line.startswith("#")), len(head))
-    return " ".join(head[:first]).replace("@package _global_", "").strip(), list(keys(text))
+def _head(file: str) -> str:
+    """What the first lines of a file say."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), file.splitlines())
+    return " ".join(line.removeprefix("#").strip() for line in lines).replace("@package _global_", "").strip()
 
 
-def _section(title: str, text: str, found: list[Key]) -> str:
+def _section(title: str, does: str, found: list[Key]) -> str:
     table = _table((key.path, _shown(key.default), key.kind, key.text) for key in found)
-    return f"### {title}\n\n{text[0].upper()}{text[1:]}{'' if text.endswith('?') else '.'}\n\n{table}"
+    return f"### {title}\n\n{does[0].upper()}{does[1:]}{'' if does.endswith('?') else '.'}\n\n{table}"
 
 
-def _group(name: str, many: list[str]) -> str:
+def _group(name: str, files: dict[str, str]) -> str:
     """The options of a group, and the keys that they have, each with its defaults and what the first that says it says."""
     found: dict[str, dict[str, Key]] = {}
-    for option in many:
-        for key in _read(f"{name}/{option}.yaml")[1]:
+    for option, file in files.items():
+        for key in keys(file):
             found.setdefault(key.path, {})[option] = key
     rows = []
     for path, each in found.items():
@@ -90,13 +91,13 @@ def _group(name: str, many: list[str]) -> str:
         for option, key in each.items():
             by_default.setdefault(_shown(key.default), []).append(option)
         shown = "; ".join(
-            value if len(each) == len(many) == len(names) else f"{value} ({', '.join(names)})"
+            value if len(each) == len(files) == len(names) else f"{value} ({', '.join(names)})"
             for value, names in by_default.items()
         )
-        text = _meaning(name, path, next(iter(each.values()))) or next((key.text for key in each.values() if key.text), "")
+        words = _meaning(name, path, next(iter(each.values()))) or next((key.text for key in each.values() if key.text), "")
         kind = next((key.kind for key in each.values() if key.kind), "")
-        rows.append((f"{name}.{path}", shown, kind, text))
-    return f"### {name}\n\n{_options(name, many)}\n\n{_table(rows) if rows else ''}"
+        rows.append((f"{name}.{path}", shown, kind, words))
+    return f"### {name}\n\n{_options(name, files)}\n\n{_table(rows) if rows else ''}"
 
 
 def _meaning(group: str, path: str, key: Key) -> str:
@@ -118,8 +119,8 @@ def _amount(course: dict[str, Any]) -> str:
     return "mg/kg" if course.get("per_kg") else "mg"
 
 
-def _options(name: str, many: list[str]) -> str:
-    rows = (f"| `{name}={option}` | {_cell(_read(f'{name}/{option}.yaml')[0])} |" for option in many)
+def _options(name: str, files: dict[str, str]) -> str:
+    rows = (f"| `{name}={option}` | {_cell(_head(file))} |" for option, file in files.items())
     return "\n".join(["| option | what it is |", "|---|---|", *rows])
 
 

@@ -1,9 +1,8 @@
 """The help of a job: what it does, its groups with their options, and its keys with what they mean, from its files."""
 
 import textwrap
-from importlib.resources import files
 
-from .completion import options
+from .completion import options, text
 
 WIDTH, INDENT = 110, 16
 FLAGS = """\
@@ -45,19 +44,15 @@ def manual(job: str) -> str:
 
 def _read(job: str) -> tuple[str, list[str]]:
     """What a job does, and the lines of its own keys."""
-    first, *lines = _text(job).splitlines()
+    first, *lines = text(job).splitlines()
     begin = lines.index("defaults:") + 1
     return first.removeprefix("# "), [x for x in lines[begin:] if x.strip() and not x.startswith("  - ")]
-
-
-def _text(job: str) -> str:
-    return files("cytostorm.configs").joinpath(f"{job}.yaml").read_text()
 
 
 def groups(job: str) -> dict[str, str]:
     """The groups that a job's defaults name, those that it shares with others included, and the option of each."""
     found: dict[str, str] = {}
-    for line in _text(job).splitlines():
+    for line in text(job).splitlines():
         name, _, option = line.partition(": ")
         name = name.removeprefix("  - ").removeprefix("override ").split("@")[0].strip("/")
         if line.startswith("  - groups@"):

@@ -71,6 +71,12 @@ def test_nothing_is_left_unexplained(text):
     assert not [row for row in rows if re.search(r"\|\s*\|$", row)]
 
 
+def test_what_a_name_means_that_several_models_have(text):
+    """In the minimal model, whose prior it is, `k_m` deactivates; in the endotoxin model it activates."""
+    (row,) = [row for row in text.splitlines() if row.startswith("| `prior.k_m` ")]
+    assert row.endswith("| deactivation rate of the cells [1/h] |")
+
+
 def test_defaults_are_those_of_the_files(text):
     assert "| `horizons_h` | `[24.0, 48.0, 72.0]` | list |" in text
     assert "| `sampler.num_paths` | `4` (pathfinder) | whole number |" in text

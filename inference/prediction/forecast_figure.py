@@ -23,10 +23,10 @@ def bands_figure(forecast: Forecast, table: pd.DataFrame) -> Figure:
     given = dict(zip(forecast.subjects, forecast.doses, strict=False))
     shared = forecast.doses[0] if len(set(forecast.doses)) == 1 else ()  # what new subjects have in common
     with styled():
-        many = len(shown) > 1
-        most = len(analytes) if many else 3
-        figure, axes = panels(len(shown) * len(analytes), most, (4.6, 2.9), (1.4, 0.4), sharex=many)
-        for row, subject in zip(axes.flat[: len(shown) * len(analytes)].reshape(len(shown), -1), shown, strict=True):
+        many, number = len(shown) > 1, len(shown) * len(analytes)
+        figure, axes = panels(number, len(analytes) if many else 3, (4.6, 2.9), (1.4, 0.4), sharex=many)
+        each = axes.flat[:number].reshape(len(shown), -1)  # a row for each subject
+        for row, subject in zip(each, shown, strict=True):
             for ax, analyte in zip(row, analytes, strict=True):
                 own: Any = table[(table["subject"] == subject) & (table["analyte"] == analyte)]
                 _bands(ax, own)
@@ -40,9 +40,9 @@ def bands_figure(forecast: Forecast, table: pd.DataFrame) -> Figure:
                 thresholds(ax, analyte)
                 doses(ax, given.get(subject, shared))
                 ax.set_title("new subjects" if forecast.alike else subject, fontsize=9)
-        for ax in axes[-1] if many else axes.flat[: len(analytes)]:
+        for ax in each[-1]:
             clock(ax)
-        handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        handles = {label: line for ax in each.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         figure.legend(handles.values(), handles.keys(), fontsize=8.5, ncols=4, loc="outside upper center")
     return figure
 
