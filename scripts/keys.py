@@ -157,9 +157,10 @@ def _shown(value: Any) -> str:
         return "null" if value is None else "to be given"
     if isinstance(value, dict):
         value = {key: x for key, x in value.items() if key != "_target_"}
-    text = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000)
-    return f"`{_cell(text.removesuffix('...\n').strip())}`"
+    shown = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000)
+    return f"`{shown.removesuffix('...\n').strip().replace('|', '\\|')}`"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _cell(words: str) -> str:
+    """Words of a table: a bar would end the cell, and what looks like a tag would not be shown."""
+    return words.replace("|", "\\|").replace("<", "&lt;")

@@ -71,6 +71,10 @@ def test_nothing_is_left_unexplained(text):
     assert not [row for row in rows if re.search(r"\|\s*\|$", row)]
 
 
+def test_words_in_angle_brackets_are_shown():
+    assert "runs/sweep/JOB-&lt;hash of its overrides>, the same" in page({"sweep": "many jobs"})
+
+
 def test_what_a_name_means_that_several_models_have(text):
     """In the minimal model, whose prior it is, `k_m` deactivates; in the endotoxin model it activates."""
     (row,) = [row for row in text.splitlines() if row.startswith("| `prior.k_m` ")]
