@@ -136,8 +136,8 @@ ORDER = {
         *("stories", "records"),
     ],
     "inference/samplers": [
-        *("settings", "blocks", "books", "lanes", "density", "each", "starts", "draws", "metric", "jumps", "nuts", "chees"),
-        *("weights", "smc", "approximation", "pathfinder", "mixture", "independence"),
+        *("settings", "blocks", "books", "lanes", "density", "each", "starts", "draws", "metric", "weights", "mixture"),
+        *("places", "jumps", "nuts", "chees", "smc", "approximation", "pathfinder", "independence"),
     ],
     "inference/prediction": [
         *("importance", "rivals", "leave_out", "refit", "redraw", "forecast", "forecast_tree", "npde", "forecast_figure"),

@@ -1,16 +1,16 @@
 """Jumps of single subjects: where two explanations of one subject's readings have no way between them.
 
-Given what all share, subjects are independent. Each proposes to add to its own entries the difference of two places where it
-was during the warm-up, and is accepted or refused on its own: differential evolution from past states (ter Braak and Vrugt,
-Stat Comput 2008;18:435), for every subject at once. Between two modes the difference is the step from one to the other. A
-random share of the entries moves, so that those that the readings tell well need not. Chains share their places at the
-start, halfway through the warm-up and at its end; there every subject's are heated and cooled, so that no mode is missed
-because no chain was in it. From then on they are fixed, a difference is as likely as its opposite, and so the posterior
-is kept.
+Given what all share, subjects are independent. Each proposes other entries of its own, and is accepted or refused on its
+own, for every subject at once. Half of the proposals add the difference of two places where chains were during the
+warm-up: differential evolution from past states (ter Braak and Vrugt, Stat Comput 2008;18:435). Between two modes the
+difference is the step from one to the other; a random share of the entries moves, so that those that the readings tell well
+need not. The other half are drawn anew from a mixture that is like these places (`places.py`), whatever the entries are
+now: independence chains (Tierney, Ann Stat 1994;22:1701). Where chains meet, places are heated and cooled, so that no mode
+is missed because no chain was in it. After the warm-up places and mixtures are fixed, a difference is as likely as its
+opposite, and so the posterior is kept.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,39 +18,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .density import Density, Position
-
-KEPT = 2 / 3  # of the warm-up's places are kept, the last
+from .mixture import DEGREES, Mixture
+from .places import Memory, Own, Places
 
 HEATS = np.concatenate([np.full(20, 16.0), np.geomspace(16.0, 1.0, 30), np.ones(20)])  # temperatures of a search for places
 
-type Places = Float[Array, "place parameter"]
 type Heights = Callable[[Position], Float[Array, " subject"]]
-type Own = Int[Array, "subject effect"]
-
-
-def num_places(num_warmup: int) -> int:
-    """How many places of a warm-up are kept."""
-    return max(int(KEPT * num_warmup), 1)
-
-
-def kept(places: Places, position: Position, iteration: Int[Array, ""], num_warmup: int) -> Places:
-    """The places with that of this iteration, as long as the chain warms up."""
-    row = iteration % len(places)
-    return places.at[row].set(jnp.where(iteration <= num_warmup, position, places[row]))
-
-
-def met(
-    states: list[tuple[Any, Any]], seek: Callable[[Places, PRNGKeyArray], Places], key: PRNGKeyArray
-) -> list[tuple[Any, Any]]:
-    """Chains, each with the places that `seek` makes of those of all: as many as it had, of every chain in turn.
-
-    A state of many chains has their places on its first axis.
-    """
-    many = states[0][1].ndim == 3
-    every = states[0][1] if many else jnp.stack([places for _, places in states])
-    row = jnp.arange(every.shape[1])
-    found = seek(every[row % len(every), row], key)
-    return [(state, jnp.broadcast_to(found, places.shape)) for state, places in states]
+type Entries = Float[Array, "subject effect"]
+type Proposal = tuple[Entries, Float[Array, " subject"]]  # entries, and how much likelier the way back is
 
 
 def annealed(heights: Heights, own: Own, key: PRNGKeyArray, places: Places) -> Places:
@@ -67,7 +42,9 @@ def annealed(heights: Heights, own: Own, key: PRNGKeyArray, places: Places) -> P
 
         def one(entry):
             key, position, height = entry
-            return tried(heights, own, key, position, height, places, heat)[:2]
+            key_move, key_chance = jax.random.split(key)
+            move = differing(own, key_move, position, places)
+            return tried(heights, own, key_chance, position, height, move, heat)[:2]
 
         return jax.lax.map(one, (jax.random.split(key, len(places)), *carry)), None
 
@@ -76,7 +53,7 @@ def annealed(heights: Heights, own: Own, key: PRNGKeyArray, places: Places) -> P
 
 
 def jumped(
-    heights: Heights, own: Own, key: PRNGKeyArray, position: Position, places: Places, num: int
+    heights: Heights, own: Own, key: PRNGKeyArray, position: Position, memory: Memory, num: int
 ) -> tuple[Position, Float[Array, ""]]:
     """The position after `num` jumps of every subject, and the share of them that were accepted.
 
@@ -85,11 +62,39 @@ def jumped(
 
     def one(carry, key: PRNGKeyArray):
         position, height = carry
-        position, height, accepted = tried(heights, own, key, position, height, places)
+        which, move, chance = jax.random.split(key, 3)
+        proposal = jax.lax.cond(
+            jax.random.bernoulli(which),
+            lambda: differing(own, move, position, memory.places),
+            lambda: anew(own, move, position, memory.mixtures),
+        )
+        position, height, accepted = tried(heights, own, chance, position, height, proposal)
         return (position, height), jnp.mean(accepted)
 
     (position, _), share = jax.lax.scan(one, (position, heights(position)), jax.random.split(key, num))
     return position, jnp.mean(share)
+
+
+def differing(own: Own, key: PRNGKeyArray, position: Position, places: Places) -> Proposal:
+    """Entries of every subject plus the difference of two places, in a random share of them."""
+    pick, part, which = jax.random.split(key, 3)
+    first, second = jax.random.randint(pick, (2, len(own), 1), 0, len(places))
+    moves = jax.random.uniform(which, own.shape) < jax.random.uniform(part, (len(own), 1))
+    return position[own] + jnp.where(moves, places[first, own] - places[second, own], 0.0), jnp.zeros(len(own))
+
+
+def anew(own: Own, key: PRNGKeyArray, position: Position, mixtures: Mixture) -> Proposal:
+    """Entries of every subject drawn from its mixture."""
+
+    def one(key: PRNGKeyArray, here: Float[Array, " effect"], mixture: Mixture):
+        which, wide, normal = jax.random.split(key, 3)
+        part = jax.random.categorical(which, jnp.log(mixture.share))
+        scale = jnp.sqrt(DEGREES / 2 / jax.random.gamma(wide, DEGREES / 2))
+        there = mixture.centre[part] + scale * mixture.root[part] @ jax.random.normal(normal, here.shape)
+        back, forth = mixture.log_density(jnp.stack([here, there]), jnp)
+        return there, back - forth
+
+    return jax.vmap(one)(jax.random.split(key, len(own)), position[own], mixtures)
 
 
 def tried(
@@ -98,17 +103,14 @@ def tried(
     key: PRNGKeyArray,
     position: Position,
     height: Float[Array, " subject"],
-    places: Places,
+    proposal: Proposal,
     heat: Float[Array, ""] | float = 1.0,
 ) -> tuple[Position, Float[Array, " subject"], Bool[Array, " subject"]]:
     """Position and heights after one jump of every subject, and who was accepted."""
-    here, (pick, part, which, chance) = position[own], jax.random.split(key, 4)
-    first, second = jax.random.randint(pick, (2, len(own), 1), 0, len(places))
-    moves = jax.random.uniform(which, own.shape) < jax.random.uniform(part, (len(own), 1))
-    there = here + jnp.where(moves, places[first, own] - places[second, own], 0.0)
+    there, back = proposal
     new = heights(position.at[own].set(there))
-    accepted = jnp.log(jax.random.uniform(chance, (len(own),))) < (new - height) / heat
-    position = position.at[own].set(jnp.where(accepted[:, None], there, here))
+    accepted = jnp.log(jax.random.uniform(key, (len(own),))) < (new - height) / heat + back
+    position = position.at[own].set(jnp.where(accepted[:, None], there, position[own]))
     return position, jnp.where(accepted, new, height), accepted
 
 

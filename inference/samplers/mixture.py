@@ -1,8 +1,9 @@
 """Mixtures of Student's t distributions: fitted to weighted points, evaluated and drawn from."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 from scipy.special import gammaln, logsumexp
@@ -18,13 +19,13 @@ ENOUGH = 30  # points for every part and dimension
 class Mixture(NamedTuple):
     """Student's t distributions around `centre` with scales `root @ root.T`, each with its share."""
 
-    share: Float[np.ndarray, " part"]
-    centre: Float[np.ndarray, "part dim"]
-    root: Float[np.ndarray, "part dim dim"]
+    share: Float[Any, " part"]
+    centre: Float[Any, "part dim"]
+    root: Float[Any, "part dim dim"]
 
-    def log_density(self, x: Float[np.ndarray, "point dim"]) -> Float[np.ndarray, " point"]:
-        """The log-density at points."""
-        return logsumexp(_parts(self, x)[0], axis=0)
+    def log_density(self, x: Float[Any, "point dim"], xp: Any = np) -> Float[Any, " point"]:
+        """The log-density at points, in NumPy or JAX."""
+        return (logsumexp if xp is np else jax.nn.logsumexp)(_parts(self, x, xp)[0], axis=0)
 
     def draw(self, rng: np.random.Generator, num: int) -> Float[np.ndarray, "{num} dim"]:
         """Points of the mixture, which are each of a part of its own."""
@@ -41,27 +42,33 @@ class Mixture(NamedTuple):
         return cls(share, np.concatenate([m.centre for m in mixtures]), np.concatenate([m.root for m in mixtures]))
 
 
-def _parts(mixture: Mixture, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _parts(mixture: Mixture, x: Any, xp: Any = np) -> tuple[Any, Any]:
     """Of every part its share times its density, as a logarithm, and the squared distance, at every point."""
     dim = x.shape[1]
-    inverse = np.linalg.inv(mixture.root)
-    square = np.stack([(((x - m) @ r.T) ** 2).sum(axis=1) for m, r in zip(mixture.centre, inverse, strict=True)])
-    size = np.log(np.diagonal(mixture.root, axis1=1, axis2=2)).sum(axis=1)
+    inverse = xp.linalg.inv(mixture.root)
+    square = xp.stack([(((x - m) @ r.T) ** 2).sum(axis=1) for m, r in zip(mixture.centre, inverse, strict=True)])
+    size = xp.log(xp.diagonal(mixture.root, axis1=1, axis2=2)).sum(axis=1)
     known = gammaln((DEGREES + dim) / 2) - gammaln(DEGREES / 2) - dim / 2 * np.log(DEGREES * np.pi)
-    height = (np.log(mixture.share) - size)[:, None] + known - (DEGREES + dim) / 2 * np.log1p(square / DEGREES)
+    height = (xp.log(mixture.share) - size)[:, None] + known - (DEGREES + dim) / 2 * xp.log1p(square / DEGREES)
     return height, square
 
 
 def fitted(
-    x: Float[np.ndarray, "point dim"], weight: Float[np.ndarray, " point"], most: int, rng: np.random.Generator
+    x: Float[np.ndarray, "point dim"],
+    weight: Float[np.ndarray, " point"],
+    most: int,
+    rng: np.random.Generator,
+    enough: int = ENOUGH,
 ) -> Mixture:
-    """The mixture most like weighted points, of at most so many parts; `weight` sums to 1.
+    """The mixture most like weighted points, of at most so many parts with `enough` points per dimension each.
+
+    `weight` sums to 1.
 
     By expectation and maximisation (Peel and McLachlan, Stat Comput 2000;10:339) over points resampled by their weights.
     Every scale matrix is drawn towards that of all points as if by as many points as there are dimensions.
     """
     dim, effective = x.shape[1], worth(weight)
-    num = int(np.clip(effective / (ENOUGH * dim), 1, most))
+    num = int(np.clip(effective / (enough * dim), 1, most))
     place = (np.arange(POINTS) + rng.random()) / POINTS
     x = x[np.minimum(np.searchsorted(np.cumsum(weight), place), len(x) - 1)]
     common = np.cov(x.T).reshape(dim, dim) + 1e-12 * np.eye(dim)

@@ -19,9 +19,10 @@ from ..keys import branches
 from .blocks import Blocks, Interrupted
 from .density import Density, Posed
 from .draws import Draws, Report, Track, of_chains, sizes
-from .jumps import HEATS, annealed, heights, jumped, kept, met, num_places, own
+from .jumps import HEATS, annealed, heights, jumped, own
 from .lanes import shareable
 from .metric import Parts, covariance, information, retuned
+from .places import Memory, met, num_places
 from .settings import at_least_one, share
 from .starts import CLIMBS, Starting
 
@@ -41,7 +42,7 @@ class NUTS(eqx.Module):
     Of the iterations after the warm-up every `thin`-th is a draw, and no other is held in memory: a long run needs no more
     of it than a short one. With blocks on disk these hold all iterations.
 
-    After every iteration the subjects of a population each try `jumps` between places where they were (`jumps.py`).
+    After every iteration the subjects of a population each try `jumps` to other explanations of their readings (`jumps.py`).
     """
 
     num_warmup: int = eqx.field(default=500, static=True)
@@ -111,8 +112,7 @@ class NUTS(eqx.Module):
                 model_args=(density, chain),
                 rng_key=key,
             )
-            places = num_places(self.num_warmup) if self.jumps else 0
-            return state, jnp.broadcast_to(position, (places, *position.shape))
+            return state, Memory.blank(position, num_places(self.num_warmup), own(density)) if self.jumps else None
 
         # The trace also tells the kernel how long the warm-up is, which it must know before it continues a chain.
         start, num = density.jit(begin), density.sites.size
@@ -180,21 +180,21 @@ class NUTS(eqx.Module):
     def _advance(self, density: Density, sample: Callable, apart: Parts) -> Any:
         """The compiled program that carries a chain through a block of iterations."""
 
-        def jump(density, state, places, chain):
+        def jump(density, state, memory, chain):
             key, here = jax.random.fold_in(state.rng_key, state.i), apart.joined(state.z)
-            position, rate = jumped(heights(density, chain), own(density), key, here, places, self.jumps)
+            position, rate = jumped(heights(density, chain), own(density), key, here, memory, self.jumps)
             z = apart.split(position)
             potential, slope = jax.value_and_grad(lambda z: density.energy(apart.joined(z), chain))(z)
             state = state._replace(z=z, z_grad=slope, potential_energy=potential)
-            return state, kept(places, position, state.i, self.num_warmup), {"jump_rate": rate}
+            return state, memory.kept(position, state.i, self.num_warmup), {"jump_rate": rate}
 
         def run(density, carried, chain, length: int):
             def step(carried, _):
-                state, places = carried
+                state, memory = carried
                 state = sample(state, (density, chain))
                 found = {}
                 if self.jumps:
-                    state, places, found = jump(density, state, places, chain)
+                    state, memory, found = jump(density, state, memory, chain)
                 stats = {
                     "lp": -state.potential_energy,
                     "energy": state.energy,
@@ -204,7 +204,7 @@ class NUTS(eqx.Module):
                     "tree_depth": jnp.ceil(jnp.log2(state.num_steps + 1.0)).astype(int),
                     "diverging": state.diverging,
                 }
-                return (state, places), (apart.joined(state.z), stats | found)
+                return (state, memory), (apart.joined(state.z), stats | found)
 
             return jax.lax.scan(step, carried, length=length)
 
@@ -229,8 +229,8 @@ class NUTS(eqx.Module):
             return lambda state, part: (state, part)
 
         def one(density, carried, positions):
-            state, places = carried
-            return state._replace(adapt_state=retuned(density, state.adapt_state, positions[-TYPICAL:])), places
+            state, memory = carried
+            return state._replace(adapt_state=retuned(density, state.adapt_state, positions[-TYPICAL:])), memory
 
         run = density.jit(jax.vmap(one, (None, 0, 0)) if self.chains == "vectorized" else one)
         return lambda state, part: (run(state, part[0]), part)
@@ -247,11 +247,11 @@ class NUTS(eqx.Module):
         return groups(position)[-1], found
 
     def _meeting(self, density: Density, key: PRNGKeyArray) -> Callable[[list[Any], int], list[Any]]:
-        """What happens where all chains have come to a block: they share the places of jumps."""
+        """What happens where all chains have come to a block: they share what their jumps remember."""
         if not self.jumps:
             return lambda states, block: states
         seek = density.jit(lambda at, places, key: annealed(heights(at, jnp.array(0)), own(at), key, places))
-        return lambda states, block: met(states, seek, jax.random.fold_in(key, block))
+        return lambda states, block: met(states, seek, own(density), jax.random.fold_in(key, block))
 
     def _run(
         self, advance: Callable, tracks: list[Track], states: list[Any], density: Density, key: PRNGKeyArray, report: Report

@@ -1,0 +1,79 @@
+"""What chains remember for the jumps of single subjects: places where they were, and mixtures that are like them.
+
+Chains share their places at the start, halfway through the warm-up and at its end. From then on nothing is remembered any
+more, so that what is proposed depends on no draw.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ..keys import generator
+from .density import Position
+from .mixture import Mixture, fitted
+
+KEPT = 2 / 3  # of the warm-up's places are kept, the last
+PARTS = 6  # of every subject's mixture
+ENOUGH = 1  # places for every part and dimension: a part leans on the spread of all places where it has few
+LEAST = 0.1  # the share of a part that has hardly any: a rare explanation is proposed more often than it holds
+
+type Places = Float[Array, "place parameter"]
+type Own = Int[Array, "subject effect"]
+
+
+class Memory(NamedTuple):
+    """Places of chains, and of every subject a mixture that is like its own entries there (a leading axis of subjects)."""
+
+    places: Places
+    mixtures: Mixture
+
+    @classmethod
+    def blank(cls, position: Position, num: int, own: Own) -> "Memory":
+        """The memory of a chain that was in one place only."""
+        several = (len(own), PARTS)
+        centre = jnp.broadcast_to(position[own][:, None], (*several, own.shape[1]))
+        root = jnp.broadcast_to(jnp.eye(own.shape[1]), (*several, own.shape[1], own.shape[1]))
+        return cls(jnp.broadcast_to(position, (num, *position.shape)), Mixture(jnp.full(several, 1 / PARTS), centre, root))
+
+    def kept(self, position: Position, iteration: Int[Array, ""], num_warmup: int) -> "Memory":
+        """With the place of this iteration, as long as the chain warms up."""
+        row = iteration % len(self.places)
+        place = jnp.where(iteration <= num_warmup, position, self.places[row])
+        return self._replace(places=self.places.at[row].set(place))
+
+
+def num_places(num_warmup: int) -> int:
+    """How many places of a warm-up are kept."""
+    return max(int(KEPT * num_warmup), 1)
+
+
+def met(
+    states: list[tuple[Any, Memory]], seek: Callable[[Places, PRNGKeyArray], Places], own: Own, key: PRNGKeyArray
+) -> list[tuple[Any, Memory]]:
+    """Chains, each with the places that `seek` makes of those of all: as many as it had, of every chain in turn.
+
+    A state of many chains has their memories on its first axis.
+    """
+    many = states[0][1].places.ndim == 3
+    every = states[0][1].places if many else jnp.stack([memory.places for _, memory in states])
+    row = jnp.arange(every.shape[1])
+    found = seek(every[row % len(every), row], key)
+    new = Memory(found, alike(np.asarray(found), np.asarray(own), generator(key)))
+    return [(state, jax.tree.map(lambda x, old: jnp.broadcast_to(x, old.shape), new, memory)) for state, memory in states]
+
+
+def alike(places: Float[np.ndarray, "place parameter"], own: Int[np.ndarray, "subject effect"], rng: Any) -> Mixture:
+    """Of every subject the mixture that is like its own entries of these places."""
+    weight = np.full(len(places), 1 / len(places))
+    found = [fitted(places[:, mine], weight, PARTS, rng, ENOUGH) for mine in own]
+    parts = [np.resize(np.arange(len(one.share)), PARTS) for one in found]  # one that has fewer has some twice
+    share = np.stack([np.maximum(one.share[part], LEAST) for one, part in zip(found, parts, strict=True)])
+    return Mixture(
+        share / share.sum(axis=1, keepdims=True),
+        np.stack([one.centre[part] for one, part in zip(found, parts, strict=True)]),
+        np.stack([one.root[part] for one, part in zip(found, parts, strict=True)]),
+    )
