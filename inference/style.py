@@ -152,8 +152,11 @@ def pace(span: float) -> tuple[str, float]:
     return unit, HOURS[unit]
 
 
-def clock(ax: Axes, labelled: bool = True) -> None:
-    """Ticks and label of an axis of time, which is in hours, in the unit of its `pace`; days are told by steps of 24 h."""
+def clock(ax: Axes, labelled: bool = True, most: int = 8) -> None:
+    """Ticks and label of an axis of time, which is in hours, in the unit of its `pace`; days are told by steps of 24 h.
+
+    `most` steps are told of days.
+    """
     low, high = ax.get_xlim()
     unit, hours = pace(high - low)
     if unit != "h":
@@ -161,7 +164,7 @@ def clock(ax: Axes, labelled: bool = True) -> None:
         ax.set_xticks(ticks * hours, [f"{tick:g}" for tick in ticks])
         ax.set_xlim(low, high)
     elif high - low > 48:
-        step = next((x for x in STEPS if high - low <= 8 * x), STEPS[-1])
+        step = next((x for x in STEPS if high - low <= most * x), STEPS[-1])
         ax.xaxis.set_major_locator(MultipleLocator(step))
     if labelled:
         ax.set_xlabel(f"time [{unit}]")

@@ -181,14 +181,15 @@ def _given(cfg: DictConfig, key: Any) -> bool:
     return True
 
 
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a group of keys"}
 # What a default of each type accepts; bool comes before int, which it is a kind of.
 _TYPES: dict[type, tuple[str, tuple[type, ...]]] = {
-    bool: ("true or false", (bool,)),
-    int: ("a whole number", (int,)),
-    float: ("a number", (float, int)),
-    str: ("text", (str,)),
-    ListConfig: ("a list", (ListConfig,)),
-    DictConfig: ("a group of keys", (DictConfig,)),
+    bool: (KINDS[bool], (bool,)),
+    int: (KINDS[int], (int,)),
+    float: (KINDS[float], (float, int)),
+    str: (KINDS[str], (str,)),
+    ListConfig: (KINDS[list], (ListConfig,)),
+    DictConfig: (KINDS[dict], (DictConfig,)),
 }
 
 

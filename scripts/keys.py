@@ -13,10 +13,9 @@ from cytostorm.models import quantities
 from cytostorm.models.drugs import LINEAR, STANDARD_DOSES, SUPPORT
 
 from .completion import options, text
-from .compose import DECLARED
+from .compose import DECLARED, KINDS
 
 LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.]+):(?P<value>.*?)(?:\s+#\s*(?P<text>.+))?$")
-SCHEMA = {bool: "true or false", int: "whole number", float: "number", str: "text", list: "list", dict: "keys"}
 STIMULI = ("Transit", "Expansion")
 # Of a name that several models have the first counts.
 PARAMETERS = {name: q for declared in reversed(DECLARED) for name, q in quantities(getattr(models, declared)()).items()}
@@ -34,7 +33,7 @@ class Key(NamedTuple):
         """What values it takes, by its default."""
         if self.default == "???" or (isinstance(self.default, str) and self.default.startswith("${")):
             return ""
-        return SCHEMA.get(type(self.default), "")
+        return KINDS.get(type(self.default), "")
 
 
 def page(jobs: dict[str, str]) -> str:

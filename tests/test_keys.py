@@ -83,4 +83,4 @@ def test_what_a_name_means_that_several_models_have(text):
 
 def test_defaults_are_those_of_the_files(text):
     assert "| `horizons_h` | `[24.0, 48.0, 72.0]` | list |" in text
-    assert "| `sampler.num_paths` | `4` (pathfinder) | whole number |" in text
+    assert "| `sampler.num_paths` | `4` (pathfinder) | a whole number |" in text
