@@ -181,7 +181,14 @@ def _given(cfg: DictConfig, key: Any) -> bool:
     return True
 
 
-KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a group of keys"}
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a group of keys",
+}
 # What a default of each type accepts; bool comes before int, which it is a kind of.
 _TYPES: dict[type, tuple[str, tuple[type, ...]]] = {
     bool: (KINDS[bool], (bool,)),

@@ -33,9 +33,9 @@ def text():
 def test_keys_of_a_file_have_their_paths_defaults_and_words():
     found = {key.path: (key.default, key.kind, key.text) for key in keys(FILE)}
     assert found == {
-        "rtol": (1e-6, "number", "of a step"),
+        "rtol": (1e-6, "a number", "of a step"),
         "next.at": ("posterior", "text", "the draws"),
-        "next.more": ({"a": 1, "b": None}, "keys", ""),
+        "next.more": ({"a": 1, "b": None}, "a group of keys", ""),
         "path": ("???", "", ""),
     }
 
@@ -82,5 +82,5 @@ def test_what_a_name_means_that_several_models_have(text):
 
 
 def test_defaults_are_those_of_the_files(text):
-    assert "| `horizons_h` | `[24.0, 48.0, 72.0]` | list |" in text
+    assert "| `horizons_h` | `[24.0, 48.0, 72.0]` | a list |" in text
     assert "| `sampler.num_paths` | `4` (pathfinder) | a whole number |" in text
