@@ -5,7 +5,7 @@ own, for every subject at once. Half of the proposals add the difference of two 
 warm-up: differential evolution from past states (ter Braak and Vrugt, Stat Comput 2008;18:435). Between two modes the
 difference is the step from one to the other; a random share of the entries moves, so that those that the readings tell well
 need not. The other half are drawn anew from a mixture that is like these places (`places.py`), whatever the entries are
-now: independence chains (Tierney, Ann Stat 1994;22:1701). Where chains meet, places are heated and cooled, so that no mode
+now: independence chains (Tierney, Ann Stat 1994;22:1701). Where chains meet, some places are heated and cooled: no mode
 is missed because no chain was in it. After the warm-up places and mixtures are fixed, a difference is as likely as its
 opposite, and so the posterior is kept.
 """
@@ -21,7 +21,7 @@ from .density import Density, Position
 from .mixture import DEGREES, Mixture
 from .places import Memory, Own, Places
 
-HEATS = np.concatenate([np.full(20, 16.0), np.geomspace(16.0, 1.0, 30), np.ones(20)])  # temperatures of a search for places
+HEATS = np.concatenate([np.full(10, 16.0), np.geomspace(16.0, 1.0, 40), np.ones(40)])  # temperatures of a search for places
 
 type Heights = Callable[[Position], Float[Array, " subject"]]
 type Entries = Float[Array, "subject effect"]

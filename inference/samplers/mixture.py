@@ -59,10 +59,11 @@ def fitted(
     most: int,
     rng: np.random.Generator,
     enough: int = ENOUGH,
+    apart: bool = False,
 ) -> Mixture:
     """The mixture most like weighted points, of at most so many parts with `enough` points per dimension each.
 
-    `weight` sums to 1.
+    `weight` sums to 1. Parts start around points chosen at random, or `apart` from each other.
 
     By expectation and maximisation (Peel and McLachlan, Stat Comput 2000;10:339) over points resampled by their weights.
     Every scale matrix is drawn towards that of all points as if by as many points as there are dimensions.
@@ -73,9 +74,8 @@ def fitted(
     x = x[np.minimum(np.searchsorted(np.cumsum(weight), place), len(x) - 1)]
     common = np.cov(x.T).reshape(dim, dim) + 1e-12 * np.eye(dim)
     prior = common / num ** (2 / dim)
-    found = Mixture(
-        np.full(num, 1 / num), x[rng.choice(len(x), num)], np.repeat(np.linalg.cholesky(prior)[None], num, axis=0)
-    )
+    first = _apart(x, num, rng) if apart else x[rng.choice(len(x), num)]
+    found = Mixture(np.full(num, 1 / num), first, np.repeat(np.linalg.cholesky(prior)[None], num, axis=0))
     for _ in range(SWEEPS):
         height, square = _parts(found, x)
         mine = np.exp(height - logsumexp(height, axis=0))
@@ -87,3 +87,13 @@ def fitted(
         scale = (effective * scale + dim * prior) / (effective * share + dim)[:, None, None]
         found = Mixture(share / share.sum(), centre, np.linalg.cholesky(scale))
     return found
+
+
+def _apart(x: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:
+    """Points that are likely to be far from each other (k-means++: Arthur and Vassilvitskii, SODA 2007:1027)."""
+    scaled = x / np.maximum(x.std(axis=0), 1e-12)
+    chosen, far = [rng.integers(len(x))], np.full(len(x), np.inf)
+    for _ in range(num - 1):
+        far = np.minimum(far, ((scaled - scaled[chosen[-1]]) ** 2).sum(axis=1)) + 1e-300
+        chosen.append(rng.choice(len(x), p=far / far.sum()))
+    return x[chosen]

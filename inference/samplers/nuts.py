@@ -22,7 +22,7 @@ from .draws import Draws, Report, Track, of_chains, sizes
 from .jumps import HEATS, annealed, heights, jumped, own
 from .lanes import shareable
 from .metric import Parts, covariance, information, retuned
-from .places import Memory, met, num_places
+from .places import Memory, met, num_places, num_sent
 from .settings import at_least_one, share
 from .starts import CLIMBS, Starting
 
@@ -157,7 +157,7 @@ class NUTS(eqx.Module):
     def _beside(self) -> int:
         """The solves beside those of the chains' steps: of jumps, and of the metric at the start and after its blocks."""
         jumps = self._each * self.num_chains * (self.num_warmup + self.num_draws * self.thin)
-        jumps += len(self._meetings()) * num_places(self.num_warmup) * (len(HEATS) + 1) if self.jumps else 0
+        jumps += len(self._meetings()) * num_sent(self.num_warmup) * (len(HEATS) + 1) if self.jumps else 0
         if self.metric == "draws":
             return jumps
         return jumps + 1 + self.num_chains * sum(min(TYPICAL, size) for size in self._tuned())

@@ -17,9 +17,11 @@ from .density import Position
 from .mixture import Mixture, fitted
 
 KEPT = 2 / 3  # of the warm-up's places are kept, the last
-PARTS = 6  # of every subject's mixture
+SENT = 3  # every so many-th place is sent to search for other modes
+VISITED, FOUND = 4, 2  # parts of every subject's mixture: like the places where chains were, and like those that were found
+SOUGHT = 0.2  # the share of the latter
 ENOUGH = 1  # places for every part and dimension: a part leans on the spread of all places where it has few
-LEAST = 0.1  # the share of a part that has hardly any: a rare explanation is proposed more often than it holds
+LEAST = 0.1  # the share of a part, among those like it: a rare explanation is proposed more often than it holds
 
 type Places = Float[Array, "place parameter"]
 type Own = Int[Array, "subject effect"]
@@ -34,10 +36,11 @@ class Memory(NamedTuple):
     @classmethod
     def blank(cls, position: Position, num: int, own: Own) -> "Memory":
         """The memory of a chain that was in one place only."""
-        several = (len(own), PARTS)
+        several = (len(own), VISITED + FOUND)
         centre = jnp.broadcast_to(position[own][:, None], (*several, own.shape[1]))
         root = jnp.broadcast_to(jnp.eye(own.shape[1]), (*several, own.shape[1], own.shape[1]))
-        return cls(jnp.broadcast_to(position, (num, *position.shape)), Mixture(jnp.full(several, 1 / PARTS), centre, root))
+        share = jnp.full(several, 1 / several[1])
+        return cls(jnp.broadcast_to(position, (num, *position.shape)), Mixture(share, centre, root))
 
     def kept(self, position: Position, iteration: Int[Array, ""], num_warmup: int) -> "Memory":
         """With the place of this iteration, as long as the chain warms up."""
@@ -51,29 +54,42 @@ def num_places(num_warmup: int) -> int:
     return max(int(KEPT * num_warmup), 1)
 
 
+def num_sent(num_warmup: int) -> int:
+    """How many of them are sent to search."""
+    return -(-num_places(num_warmup) // SENT)
+
+
 def met(
     states: list[tuple[Any, Memory]], seek: Callable[[Places, PRNGKeyArray], Places], own: Own, key: PRNGKeyArray
 ) -> list[tuple[Any, Memory]]:
-    """Chains, each with the places that `seek` makes of those of all: as many as it had, of every chain in turn.
+    """Chains, each with places of all: as many as it had, of every chain in turn, some of which `seek` sent elsewhere.
 
-    A state of many chains has their memories on its first axis.
+    Mixtures are fitted apart to the places where chains were, as they should be drawn, and to those that were found, which
+    may be spread too far. A state of many chains has their memories on its first axis.
     """
     many = states[0][1].places.ndim == 3
     every = states[0][1].places if many else jnp.stack([memory.places for _, memory in states])
     row = jnp.arange(every.shape[1])
-    found = seek(every[row % len(every), row], key)
-    new = Memory(found, alike(np.asarray(found), np.asarray(own), generator(key)))
+    were = every[row % len(every), row]
+    found = seek(were[::SENT], key)
+    mine, rng = np.asarray(own), generator(key)
+    visited, other = alike(np.asarray(were), mine, VISITED, rng), alike(np.asarray(found), mine, FOUND, rng)
+    shares = (1 - SOUGHT) * visited.share, SOUGHT * other.share
+    mixtures = Mixture(*(np.concatenate(x, axis=1) for x in (shares, *zip(visited[1:], other[1:], strict=True))))
+    new = Memory(were.at[::SENT].set(found), mixtures)
     return [(state, jax.tree.map(lambda x, old: jnp.broadcast_to(x, old.shape), new, memory)) for state, memory in states]
 
 
-def alike(places: Float[np.ndarray, "place parameter"], own: Int[np.ndarray, "subject effect"], rng: Any) -> Mixture:
-    """Of every subject the mixture that is like its own entries of these places."""
+def alike(
+    places: Float[np.ndarray, "place parameter"], own: Int[np.ndarray, "subject effect"], parts: int, rng: Any
+) -> Mixture:
+    """Of every subject the mixture of so many parts that is like its own entries of these places."""
     weight = np.full(len(places), 1 / len(places))
-    found = [fitted(places[:, mine], weight, PARTS, rng, ENOUGH) for mine in own]
-    parts = [np.resize(np.arange(len(one.share)), PARTS) for one in found]  # one that has fewer has some twice
-    share = np.stack([np.maximum(one.share[part], LEAST) for one, part in zip(found, parts, strict=True)])
+    found = [fitted(places[:, mine], weight, parts, rng, ENOUGH, apart=True) for mine in own]
+    several = [np.resize(np.arange(len(one.share)), parts) for one in found]  # one that has fewer has some twice
+    share = np.stack([np.maximum(one.share[part], LEAST) for one, part in zip(found, several, strict=True)])
     return Mixture(
         share / share.sum(axis=1, keepdims=True),
-        np.stack([one.centre[part] for one, part in zip(found, parts, strict=True)]),
-        np.stack([one.root[part] for one, part in zip(found, parts, strict=True)]),
+        np.stack([one.centre[part] for one, part in zip(found, several, strict=True)]),
+        np.stack([one.root[part] for one, part in zip(found, several, strict=True)]),
     )
