@@ -92,8 +92,8 @@ def fitted(
 def _apart(x: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:
     """Points that are likely to be far from each other (k-means++: Arthur and Vassilvitskii, SODA 2007:1027)."""
     scaled = x / np.maximum(x.std(axis=0), 1e-12)
-    chosen, far = [rng.integers(len(x))], np.full(len(x), np.inf)
+    chosen, far = [int(rng.integers(len(x)))], np.full(len(x), np.inf)
     for _ in range(num - 1):
         far = np.minimum(far, ((scaled - scaled[chosen[-1]]) ** 2).sum(axis=1)) + 1e-300
-        chosen.append(rng.choice(len(x), p=far / far.sum()))
+        chosen.append(int(rng.choice(len(x), p=far / far.sum())))
     return x[chosen]
