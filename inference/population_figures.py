@@ -84,15 +84,13 @@ def individuals(tree: xr.DataTree, data: Observations, analyte: str) -> Figure:
             ax.set_yscale("log")
             ax.set_title(subject, fontsize=8)
             ax.tick_params(labelsize=7)
-            clock(ax, most=4)
             doses(ax, own["dose_h"].values if "dose_h" in own.coords else ())
         for ax in axes.flat[: len(subjects)]:  # once the axis that they share is known
             thresholds(ax, analyte, told=False)
         span = data.value[np.array(data.analyte) == analyte]
         plain_ticks(axes[0, 0].yaxis, span.max() / span.min())
-        figure.supxlabel(axes[0, 0].get_xlabel(), fontsize=9)  # in place of its own
-        for ax in axes.flat[: len(subjects)]:
-            ax.set_xlabel("")
+        label, *_ = [clock(ax, labelled=False, most=4) for ax in axes.flat[: len(subjects)]]
+        figure.supxlabel(label, fontsize=9)
         figure.supylabel(named(analyte), fontsize=9)
     return figure
 

@@ -152,10 +152,10 @@ def pace(span: float) -> tuple[str, float]:
     return unit, HOURS[unit]
 
 
-def clock(ax: Axes, labelled: bool = True, most: int = 8) -> None:
+def clock(ax: Axes, labelled: bool = True, most: int = 8) -> str:
     """Ticks and label of an axis of time, which is in hours, in the unit of its `pace`; days are told by steps of 24 h.
 
-    `most` steps are told of days.
+    There are `most` such steps at the most. Returns the label, for a figure that has one for all its panels.
     """
     low, high = ax.get_xlim()
     unit, hours = pace(high - low)
@@ -166,8 +166,10 @@ def clock(ax: Axes, labelled: bool = True, most: int = 8) -> None:
     elif high - low > 48:
         step = next((x for x in STEPS if high - low <= most * x), STEPS[-1])
         ax.xaxis.set_major_locator(MultipleLocator(step))
+    label = f"time [{unit}]"
     if labelled:
-        ax.set_xlabel(f"time [{unit}]")
+        ax.set_xlabel(label)
+    return label
 
 
 def plain_ticks(axis: Axis, ratio: float) -> None:

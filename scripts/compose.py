@@ -164,12 +164,11 @@ def _same_types(cfg: Any, reference: Any, path: str = "") -> None:
             if key in reference and _given(cfg, key) and _given(reference, key):
                 _same_types(cfg[key], reference[key], f"{path}.{key}".lstrip("."))
         return
-    kind = next((kind for kind in _TYPES if isinstance(reference, kind)), None)
-    if kind is None or (cfg is None and kind in (ListConfig, str)):
+    kind = next((kind for kind in KINDS if isinstance(reference, _TAKEN.get(kind, (kind,)))), None)
+    if kind is None or (cfg is None and kind in (list, str)):
         return
-    name, accepted = _TYPES[kind]
-    if not isinstance(cfg, accepted) or (isinstance(cfg, bool) and kind is not bool):
-        raise BadConfig(f"`{path}` is {cfg!r}; {name} is expected, as in {reference!r}")
+    if not isinstance(cfg, _TAKEN.get(kind, (kind,))) or (isinstance(cfg, bool) and kind is not bool):
+        raise BadConfig(f"`{path}` is {cfg!r}; {KINDS[kind]} is expected, as in {reference!r}")
 
 
 def _given(cfg: DictConfig, key: Any) -> bool:
@@ -181,6 +180,7 @@ def _given(cfg: DictConfig, key: Any) -> bool:
     return True
 
 
+# What the default of a key may be; bool comes before int, which it is a kind of.
 KINDS = {
     bool: "true or false",
     int: "a whole number",
@@ -189,15 +189,8 @@ KINDS = {
     list: "a list",
     dict: "a group of keys",
 }
-# What a default of each type accepts; bool comes before int, which it is a kind of.
-_TYPES: dict[type, tuple[str, tuple[type, ...]]] = {
-    bool: (KINDS[bool], (bool,)),
-    int: (KINDS[int], (int,)),
-    float: (KINDS[float], (float, int)),
-    str: (KINDS[str], (str,)),
-    ListConfig: (KINDS[list], (ListConfig,)),
-    DictConfig: (KINDS[dict], (DictConfig,)),
-}
+# What is taken for each: its own kind, if nothing else is said.
+_TAKEN: dict[type, tuple[type, ...]] = {float: (float, int), list: (ListConfig,), dict: (DictConfig,)}
 
 
 def _short(error: Exception) -> str:

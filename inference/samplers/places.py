@@ -74,22 +74,27 @@ def met(
     found = seek(were[::SENT], key)
     mine, rng = np.asarray(own), generator(key)
     visited, other = alike(np.asarray(were), mine, VISITED, rng), alike(np.asarray(found), mine, FOUND, rng)
-    shares = (1 - SOUGHT) * visited.share, SOUGHT * other.share
-    mixtures = Mixture(*(np.concatenate(x, axis=1) for x in (shares, *zip(visited[1:], other[1:], strict=True))))
+    mixtures = stacked([Mixture.of(pair, (1 - SOUGHT, SOUGHT)) for pair in zip(visited, other, strict=True)])
     new = Memory(were.at[::SENT].set(found), mixtures)
     return [(state, jax.tree.map(lambda x, old: jnp.broadcast_to(x, old.shape), new, memory)) for state, memory in states]
 
 
 def alike(
-    places: Float[np.ndarray, "place parameter"], own: Int[np.ndarray, "subject effect"], parts: int, rng: Any
-) -> Mixture:
-    """Of every subject the mixture of so many parts that is like its own entries of these places."""
-    weight = np.full(len(places), 1 / len(places))
-    found = [fitted(places[:, mine], weight, parts, rng, ENOUGH, apart=True) for mine in own]
-    several = [np.resize(np.arange(len(one.share)), parts) for one in found]  # one that has fewer has some twice
-    share = np.stack([np.maximum(one.share[part], LEAST) for one, part in zip(found, several, strict=True)])
-    return Mixture(
-        share / share.sum(axis=1, keepdims=True),
-        np.stack([one.centre[part] for one, part in zip(found, several, strict=True)]),
-        np.stack([one.root[part] for one, part in zip(found, several, strict=True)]),
-    )
+    places: Float[np.ndarray, "place parameter"],
+    own: Int[np.ndarray, "subject effect"],
+    parts: int,
+    rng: np.random.Generator,
+) -> list[Mixture]:
+    """For every subject the mixture of so many parts that is like its own entries of these places."""
+    weight, mixtures = np.full(len(places), 1 / len(places)), []
+    for mine in own:
+        found = fitted(places[:, mine], weight, parts, rng, ENOUGH, apart=True)
+        part = np.resize(np.arange(len(found.share)), parts)  # of fewer some are there twice
+        share = np.maximum(found.share[part], LEAST)
+        mixtures.append(Mixture(share / share.sum(), found.centre[part], found.root[part]))
+    return mixtures
+
+
+def stacked(mixtures: list[Mixture]) -> Mixture:
+    """Mixtures of as many parts each as one, with a leading axis."""
+    return jax.tree.map(lambda *x: np.stack(x), *mixtures)
