@@ -1,25 +1,30 @@
-"""Could we have known? Fifty synthetic patients, read twice a day: forecasts after every reading.
+"""Could we have known? Synthetic patients, read twice a day: forecasts after every reading.
 
-    python benchmarks/warning.py [PATIENTS]      writes docs/warning.md
+    python benchmarks/warning.py [PATIENTS]      writes docs/warning.md where there are 200, which is the default
     python benchmarks/warning.py cart            published CAR-T patients instead; writes docs/warning_cart.md
 
 Gains and all else are drawn from the prior of the network; what is forecast is whether IL-6 exceeds 1000 pg/mL. In one
-cohort half of the patients storm, in the other as many as the prior says.
+cohort half of the patients storm, in the other as many as the prior says. Only forecasts made before it does count, so that
+they are told given that it has not; and where half storm, given that half do.
 """
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 import cytostorm.inference as ci
 from cytostorm.inference.keys import root
 from cytostorm.inference.results.foreseen import series
 from cytostorm.inference.synthetic import Synthetic
-from cytostorm.inference.warning.replay import compared, replay, scored
+from cytostorm.inference.warning.alarm import first_time
+from cytostorm.inference.warning.replay import OURS, compared, replay, scored
 from cytostorm.inference.warning.warning_figures import calibrated
 from cytostorm.models import replace, simulate
 from cytostorm.scripts.compose import build, composed
@@ -29,6 +34,7 @@ from cytostorm.scripts.problem import world
 
 DOCS = Path(__file__).parent.parent / "docs"
 THRESHOLD, UNTIL, LAST = 1000.0, 192.0, 120.0
+USUAL = 200
 READ = tuple(float(t) for t in np.arange(0, LAST + 1, 12))
 COLUMNS = {
     "method": "{}",
@@ -73,14 +79,33 @@ def patients(number, half):
     return problems, truth
 
 
+class Replayed(NamedTuple):
+    """Scores of a cohort, the odds of its storms over those of the prior, the chances that were told, the scores of its
+    first fifty, and how many forecasts took how long [s]."""
+
+    table: pd.DataFrame
+    odds: float
+    chances: pd.DataFrame
+    fifty: pd.DataFrame
+    told: int
+    seconds: float
+
+
 def replayed(number, half):
-    """The scores of a cohort, its chances, the number of forecasts and the time they took [s]."""
+    """A cohort of so many patients, replayed and scored."""
     problems, truth = patients(number, half)
     clock = time.perf_counter()
     forecasts, ahead = replay(problems, root(0), UNTIL, THRESHOLD, num_points=1000)
     seconds = time.perf_counter() - clock
-    chances, readings = compared(problems, forecasts, ahead, truth, THRESHOLD)
-    return scored(chances, readings), chances, sum(len(x) for x in forecasts.values()), seconds
+    odds = 1.0
+    if half:
+        storms = sum(many[0].ever for many in forecasts.values()) / number  # before any reading: what the prior says
+        odds = (1 - storms) / storms
+    chances, readings = compared(problems, forecasts, ahead, truth, THRESHOLD, ours=partial(first_time, odds=odds))
+    some = [label for kind in ("storm", "resolve") for label in [x for x in problems if x.startswith(kind)][:25]]
+    some = some if half else list(problems)[:50]
+    fifty = scored(chances[chances["patient"].isin(some)], readings[readings["patient"].isin(some)])
+    return Replayed(scored(chances, readings), odds, chances, fifty, sum(map(len, forecasts.values())), seconds)
 
 
 def markdown(table):
@@ -95,8 +120,8 @@ PAGE = """# Warning before the storm
 
 {number} synthetic patients with a viral infection, their gain and all else drawn from the prior of the network, IL-6 and
 CRP read twice a day until {last:.0f} h. After every reading: will IL-6 exceed {threshold:.0f} pg/mL within so many hours?
-Only forecasts made before it does count. `python benchmarks/warning.py` writes this page; {told} forecasts took
-{seconds:.0f} s here.
+Only forecasts made before it does count, so ours are told given that it has not. `python benchmarks/warning.py` writes this
+page; {told} forecasts took {seconds:.0f} s here.
 
 The rivals are given more than ours: their scales are those of highest likelihood over the very patients that they are
 judged on. Brier scores are squares of what was wrong (0 is perfect); of calibration a slope of 1 and an intercept of 0 are
@@ -105,16 +130,30 @@ log predictive density of the next log-reading, and CRPS its distance.
 
 ## Half of them storm
 
-As many storms as recoveries, which is more than the prior gives ({share:.0%} of its draws): hence intercepts above 0.
+As many storms as recoveries, which is more than the prior gives ({share:.0%} of the cohort below). Ours is told that, by
+Bayes' rule: the odds of a patient who ever storms are multiplied by {odds:.2f}.
 
 {half}
+
+Of the first fifty alone, 25 of them with a storm, ours has {fifty_half}.
 
 ## As they come
 
 {plain}
 
+Of the first fifty alone, ours has {fifty_plain}.
+
 ![What came against what was forecast](calibration.png)
 """
+
+
+def slopes(table):
+    """The Brier scores and slopes of ours in words."""
+    rows = table[table["method"] == OURS].to_dict("records")
+    brier = ", ".join(f"{row['brier']:.3f}" for row in rows)
+    slope = ", ".join(f"{row['slope']:.2f} (SE {row['slope_se']:.2f})" for row in rows)
+    hours = ", ".join(f"{row['horizon_h']:.0f}" for row in rows)
+    return f"Brier scores of {brier} and slopes of {slope} within {hours} h"
 
 
 CART = """# Warnings: published CAR-T patients
@@ -148,29 +187,30 @@ def cart():
 
 
 def main(argv):
-    """Forecast, score, and write the page where there are fifty patients."""
+    """Forecast, score, and write the page."""
     place()
     if argv == ["cart"]:
         return cart()
-    number = int(argv[0]) if argv else 50
-    half, _, told, seconds = replayed(number, True)
-    plain, chances, _, _ = replayed(number, False)
-    share = plain["storms"].iloc[0] / number
+    number = int(argv[0]) if argv else USUAL
+    half, plain = replayed(number, True), replayed(number, False)
     text = PAGE.format(
         number=number,
         last=LAST,
         threshold=THRESHOLD,
-        told=told,
-        seconds=seconds,
-        share=share,
-        half=markdown(half),
-        plain=markdown(plain),
+        told=half.told + plain.told,
+        seconds=half.seconds + plain.seconds,
+        share=plain.table["storms"].iloc[0] / number,
+        odds=half.odds,
+        half=markdown(half.table),
+        plain=markdown(plain.table),
+        fifty_half=slopes(half.fifty),
+        fifty_plain=slopes(plain.fifty),
     )
     print(text)
-    if number == 50:
+    if number == USUAL:
         (DOCS / "warning.md").write_text(text)
         plt.switch_backend("agg")
-        calibrated(chances, 48.0).savefig(DOCS / "calibration.png")
+        calibrated(plain.chances, 48.0).savefig(DOCS / "calibration.png")
 
 
 if __name__ == "__main__":

@@ -262,9 +262,8 @@ def alarms():
         ahead = np.arange(time, time + 49)
         band = np.array([0.3, 0.7, 1.0, 1.5, 3.0])[:, None] * 50 * np.exp(0.05 * ahead)
         growth = np.array([-0.01, 0.01, 0.05, 0.07, 0.1])
-        found.append(
-            Alarm(time, k, (24.0, 48.0), np.array([0.1, 0.4]) * (k + 1) / 2, growth, growth + 1, ahead, band, 500.0, 9, 0)
-        )
+        chance = np.array([0.1, 0.4]) * (k + 1) / 2
+        found.append(Alarm(time, k, (24.0, 48.0), chance, chance, 0.6, 0.0, growth, growth + 1, ahead, band, 500.0, 9, 0))
     return {"A": found, HOSTILE: found}
 
 

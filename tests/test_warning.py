@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from cytostorm.inference import load
 from cytostorm.inference.keys import root
-from cytostorm.inference.warning.alarm import above, alarm, next_reading
+from cytostorm.inference.warning.alarm import Alarm, above, alarm, first_time, next_reading
 from cytostorm.inference.warning.arriving import Watch, arriving
 from cytostorm.inference.warning.replay import OURS, compared, replay, scored
 from cytostorm.inference.warning.rivals import Gaussian, LastValue, Trend, rivals
@@ -67,6 +67,26 @@ def test_the_chance_of_exceeding_is_that_of_the_posterior(told):
     assert found.growth == pytest.approx(0.0, abs=1e-6)
     assert found.time == 3.0
     np.testing.assert_allclose(np.log(found.band[2]), mean, atol=0.02)
+
+
+def test_what_was_exceeded_already_is_not_exceeded_for_the_first_time(told):
+    """The level is constant: it is above 1.5 already, or never will be."""
+    times, known = told
+    found = alarm(known[4], times, 1.5, (2.0, 6.0))
+    assert found.already == pytest.approx(found.exceeds[0])
+    assert found.ever == 0
+    assert (found.first == 0).all()
+    assert (first_time(found) == 0).all()
+
+
+def test_a_cohort_chosen_by_what_came_has_other_odds():
+    """Draws: 3 of 10 exceed it, one of them within 24 h; 2 did before. In the cohort storms are four times as likely."""
+    band = np.ones((5, 1))
+    one = Alarm(
+        0.0, 1, (24.0,), np.array([0.2]), np.array([0.1]), 0.3, 0.2, band[:, 0], band[:, 0], band[0], band, 9.0, 9, 0
+    )
+    assert first_time(one)[0] == pytest.approx(0.1 / 0.8)
+    assert first_time(one, 4.0)[0] == pytest.approx(4 * 0.1 / (4 * 0.3 + 0.5))
 
 
 def test_one_key_forecasts_the_same():

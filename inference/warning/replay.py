@@ -78,12 +78,13 @@ def compared(
     truth: Mapping[str, Truth],
     threshold: float,
     analyte: str = "il6",
+    ours: Callable[[Alarm], Float[np.ndarray, " horizon"]] = lambda one: one.exceeds,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What was said of every patient at every time, by us and by rivals, and what came: one row each; and of next readings.
 
-    Only forecasts made before the truth first exceeds the threshold count. The first table has method, patient, time_h,
-    horizon_h, probability, came and event_h, when the truth first exceeds it; the second method, patient, time_h,
-    log_score and crps.
+    Only forecasts made before the truth first exceeds the threshold count; `ours` tells their probabilities. The first table
+    has method, patient, time_h, horizon_h, probability, came and event_h, when the truth first exceeds it; the second
+    method, patient, time_h, log_score and crps.
     """
     cohort = {label: series(problem, analyte) for label, problem in problems.items()}
     others = rivals(list(cohort.values()))
@@ -96,7 +97,7 @@ def compared(
             known = time <= one.time
             if one.num == 0 or one.time >= event or not known.any():
                 continue
-            for horizon, chance in zip(one.horizons, one.exceeds, strict=True):
+            for horizon, chance in zip(one.horizons, ours(one), strict=True):
                 came = bool(above(value, when, one.time, horizon, threshold))
                 said = {OURS: float(chance)}
                 said |= {n: _chance(r, time[known], y[known], horizon, np.log(threshold)) for n, r in others.items()}
