@@ -63,6 +63,7 @@ exit codes: 0 done, 2 bad input or configuration, 130 interrupted, 1 anything el
 def main(argv: Sequence[str] | None = None) -> None:
     """The entry point of the `cytostorm` command."""
     gc.disable()  # what is imported stays: to look for garbage among it costs a sixth of the imports
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # chains and fits run side by side: theirs would contend with those
     try:
         sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from .weights import worth
 DEGREES = 8.0  # of freedom: heavier tails than a posterior's, so that weights stay bounded
 SWEEPS = 10  # of expectation and maximisation
 POINTS = 4096  # to which the parts are fitted
+BLOCK = 1024  # points whose density is computed at once: they fit into the cache
 ENOUGH = 30  # points for every part and dimension
 
 
@@ -25,7 +26,18 @@ class Mixture(NamedTuple):
 
     def log_density(self, x: Float[Any, "point dim"], xp: Any = np) -> Float[Any, " point"]:
         """The log-density at points, in NumPy or JAX."""
-        return (logsumexp if xp is np else jax.nn.logsumexp)(_parts(self, x, xp)[0], axis=0)
+        if xp is not np:
+            return jax.nn.logsumexp(_parts(self, x, xp)[0], axis=0)
+        num, dim = self.centre.shape
+        inverse = np.linalg.inv(self.root)
+        turn = inverse.transpose(1, 0, 2).reshape(dim * num, dim)  # all parts at once: one product of matrices
+        begin, found = np.einsum("kij,kj->ik", inverse, self.centre).reshape(-1, 1), np.empty(len(x))
+        for first in range(0, len(x), BLOCK):
+            square = ((turn @ x[first : first + BLOCK].T - begin) ** 2).reshape(dim, num, -1).sum(axis=0)
+            height = _height(self, square, np)
+            top = height.max(axis=0)
+            found[first : first + BLOCK] = top + np.log(np.exp(height - top).sum(axis=0))
+        return found
 
     def draw(self, rng: np.random.Generator, num: int) -> Float[np.ndarray, "{num} dim"]:
         """Points of the mixture, which are each of a part of its own."""
@@ -44,13 +56,17 @@ class Mixture(NamedTuple):
 
 def _parts(mixture: Mixture, x: Any, xp: Any = np) -> tuple[Any, Any]:
     """Of every part its share times its density, as a logarithm, and the squared distance, at every point."""
-    dim = x.shape[1]
     inverse = xp.linalg.inv(mixture.root)
     square = xp.stack([(((x - m) @ r.T) ** 2).sum(axis=1) for m, r in zip(mixture.centre, inverse, strict=True)])
+    return _height(mixture, square, xp), square
+
+
+def _height(mixture: Mixture, square: Any, xp: Any) -> Any:
+    """Of every part its share times its density, as a logarithm, at squared distances from it."""
+    dim = mixture.centre.shape[1]
     size = xp.log(xp.diagonal(mixture.root, axis1=1, axis2=2)).sum(axis=1)
     known = gammaln((DEGREES + dim) / 2) - gammaln(DEGREES / 2) - dim / 2 * np.log(DEGREES * np.pi)
-    height = (xp.log(mixture.share) - size)[:, None] + known - (DEGREES + dim) / 2 * xp.log1p(square / DEGREES)
-    return height, square
+    return (xp.log(mixture.share) - size)[:, None] + known - (DEGREES + dim) / 2 * xp.log1p(square / DEGREES)
 
 
 def fitted(
