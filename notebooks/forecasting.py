@@ -67,13 +67,13 @@ early.plot()
 
 # %% [markdown]
 # The bands are wide and the chances moderate. That is what a forecast should look like while little is known; how often
-# such chances came true is counted over fifty patients in [Warning before the storm](../warning.md).
+# such chances came true is counted over two hundred patients in [Warning before the storm](../warning.md).
 #
 # ## What to conclude, and what not
 #
 # - Where the model is right, a rise can be told from a storm before the threshold: by its doubling and by the margin to
 #   the fold.
-# - Two patients prove nothing about calibration: [fifty do](../warning.md), and in [real CAR-T
+# - Two patients prove nothing about calibration: [two hundred do](../warning.md), and in [real CAR-T
 #   patients](../warning_cart.md) no alarm was raised.
 # - The forecast is as good as its prior. A host outside it is forecast wrongly and with confidence.
 # - This is research software: no alarm of it may guide care.
