@@ -37,6 +37,8 @@ from cytostorm.inference import (
     load,
 )
 from cytostorm.inference.samplers.density import LOWEST
+from cytostorm.inference.samplers.mixture import Mixture
+from cytostorm.inference.samplers.walkers import apart, walked
 from cytostorm.models import Minimal, Scenario, Solver, bolus
 from cytostorm.scripts.cli import run
 
@@ -46,6 +48,7 @@ SAMPLERS = {
     "nuts": NUTS(num_warmup=150, num_draws=300, num_chains=2, start=Starting("laplace", **FEW)),
     "chees": ChEES(num_warmup=100, num_draws=50, num_chains=32, num_superchains=8, start=Starting("laplace", **FEW)),
     "independence": Independence(num_draws=300, num_points=2048, num_rounds=4),
+    "walkers": Independence(num_draws=300, num_points=2048, num_rounds=2, num_walkers=200, num_moves=40),
     "smc": SMC(num_particles=256, num_runs=3),
     "laplace": Laplace(num_draws=600, start=Starting("laplace", **FEW)),
     "pathfinder": Pathfinder(num_draws=600, num_paths=2, start=Starting(**FEW)),
@@ -53,7 +56,7 @@ SAMPLERS = {
 }
 
 
-@pytest.mark.parametrize("name", some(SAMPLERS, ["nuts", "independence", "laplace"]))
+@pytest.mark.parametrize("name", some(SAMPLERS, ["nuts", "independence", "walkers", "laplace"]))
 def test_every_sampler_reproduces_a_closed_form(name, conjugate):
     draws = SAMPLERS[name].sample(conjugate, KEY)
     mean, sd = closed_form()
@@ -70,7 +73,7 @@ def test_every_sampler_reproduces_a_closed_form(name, conjugate):
         assert draws.facts["log_evidence"] == pytest.approx(exact, abs=0.2)
 
 
-@pytest.mark.parametrize("name", some(["nuts", "independence", "chees", "smc"], ["nuts", "independence"]))
+@pytest.mark.parametrize("name", some(["nuts", "independence", "walkers", "chees", "smc"], ["nuts", "independence"]))
 def test_every_sampler_continues_to_the_bit(name, conjugate, tmp_path):
     expected = SAMPLERS[name].sample(conjugate, KEY)
     found = continued(SAMPLERS[name], conjugate, KEY, tmp_path / "b")
@@ -80,7 +83,7 @@ def test_every_sampler_continues_to_the_bit(name, conjugate, tmp_path):
     assert expected.num_solves == found.num_solves
 
 
-@pytest.mark.parametrize("name", some(SAMPLERS, ["nuts", "independence", "laplace"]))
+@pytest.mark.parametrize("name", some(SAMPLERS, ["nuts", "independence", "walkers", "laplace"]))
 def test_every_solve_and_every_failure_is_counted(name, explosive, monkeypatch):
     """Of all stages: screening, climbs, curvatures, bounds, warm-up, draws."""
     solved, failed, lock, plain, many = [0], [0], threading.Lock(), Density._count, Density.heights
@@ -136,7 +139,7 @@ def torn():
     return Problem(model, scenario, readings([36.0, 48.0], [300.0, 300.0]), priors, LogNormal(Prior(1.5, 3.0)), solver)
 
 
-@pytest.mark.parametrize("name", some(["independence", "smc"], ["independence"]))
+@pytest.mark.parametrize("name", some(["independence", "walkers", "smc"], ["independence", "walkers"]))
 def test_the_two_modes_of_bistability_weigh_what_quadrature_says(name, torn):
     density = Density(torn)
     gain, noise = np.linspace(-1.2, 2.0, 241), np.log(1.5) + np.linspace(-3, 3, 81)
@@ -145,11 +148,31 @@ def test_the_two_modes_of_bistability_weigh_what_quadrature_says(name, torn):
     mass = np.exp(-(energy - energy.min())).reshape(241, 81)
     evidence = -energy.min() + np.log(mass.sum() * (gain[1] - gain[0]) * (noise[1] - noise[0]))
     high = mass[gain > np.log(1.75)].sum() / mass.sum()
-    draws = {"independence": Independence(), "smc": SMC(num_particles=1024, num_runs=4)}[name].sample(torn, KEY)
+    walkers = Independence(num_draws=512, num_rounds=2, num_walkers=512)
+    samplers = {"independence": Independence(), "walkers": walkers, "smc": SMC(num_particles=1024, num_runs=4)}
+    draws = samplers[name].sample(torn, KEY)
     shares = (draws.values["gamma"] > 1.75).mean(axis=1)
     assert 0.1 < high < 0.98
     assert abs(shares.mean() - high) < 0.04
-    assert draws.facts["log_evidence"] == pytest.approx(evidence, abs=0.2)
+    if name != "walkers":  # they tell none
+        assert draws.facts["log_evidence"] == pytest.approx(evidence, abs=0.2)
+
+
+def test_walkers_leave_a_posterior_that_no_mixture_is_like():
+    """A banana, and a mixture that is one normal distribution, a third as wide as it; no two chains start at one point."""
+    rng = np.random.default_rng(0)
+    heights = lambda x: -0.5 * (x[:, 0] ** 2 + 4 * (x[:, 1] - x[:, 0] ** 2) ** 2)  # noqa: E731
+    first = rng.standard_normal(4096)
+    places = np.stack([first, first**2 + 0.5 * rng.standard_normal(4096)], axis=1)
+    narrow = Mixture(np.ones(1), np.array([[0.0, 0.5]]), np.eye(2)[None] / 3)
+    start = apart(np.full(4096, 1 / 4096), 4, 512, rng)
+    assert not set(start[:512]) & set(start[512:])
+    began = np.tile([0.0, 0.0], (2048, 1))
+    found = walked(began, narrow, places, heights, rng, np.array([150, 200]))
+    x = found.position.reshape(-1, 2)
+    np.testing.assert_allclose(found.height.ravel(), heights(x))
+    assert stats.kstest(found.position[:, -1, 0], "norm").pvalue > 0.01
+    assert stats.kstest((x[::2, 1] - x[::2, 0] ** 2) / 0.5, "norm").pvalue > 0.01
 
 
 def test_independent_proposals_are_counted_and_weighed(torn):

@@ -6,7 +6,7 @@ of the last rounds (Hoogerheide, Opschoor and van Dijk, J Econometrics 2012;171:
 (Cornuet, Marin, Mira and Robert, Scand J Stat 2012;39:798). At the posterior a part of every mixture is fitted to a lower
 power, to reach into thin tails (Hesterberg, Technometrics 1995;37:185). What the last rounds fitted then proposes to Markov
 chains, which are exact whatever it is (Tierney, Ann Stat 1994;22:1701): where it fits badly they stand still, and R-hat and
-ESS show it.
+ESS show it. Walkers, where there are any, also move nearby, and stand still nowhere.
 """
 
 import time
@@ -24,6 +24,7 @@ from .draws import Draws, Report, Track
 from .mixture import Mixture, fitted
 from .settings import at_least_one, share
 from .starts import Stuck, without_climbs
+from .walkers import Walkers
 from .weights import log_mean, normalised, smoothed, worth
 
 LARGEST = 40  # parameters
@@ -50,6 +51,9 @@ class Independence(eqx.Module):
     It takes no gradients, and every batch of `num_points` solves runs side by side: for up to some fifteen parameters it is
     many times as fast as any chain that feels its way. It finds modes that lie apart, and gives the evidence. A posterior of
     many dimensions is out of its reach, which `Stuck`, Pareto k or the diagnostics of the chains say.
+
+    With `num_walkers` every chain is so many walkers of `num_moves` moves, half of them steps nearby: for what no mixture is
+    quite like. No two chains start at one point: R-hat shows what they still know. There is neither evidence nor Pareto k.
     """
 
     num_draws: int = eqx.field(default=1000, static=True)
@@ -58,10 +62,14 @@ class Independence(eqx.Module):
     num_rounds: int = eqx.field(default=8, static=True)
     max_rounds: int = eqx.field(default=60, static=True)
     max_parts: int = eqx.field(default=16, static=True)
+    num_walkers: int = eqx.field(default=0, static=True)
+    num_moves: int = eqx.field(default=100, static=True)
     target_ess: float = eqx.field(default=0.1, static=True)
 
     def __check_init__(self) -> None:
-        at_least_one(self, "num_draws", "num_chains", "num_points", "num_rounds", "max_rounds", "max_parts")
+        at_least_one(self, "num_draws", "num_chains", "num_points", "num_rounds", "max_rounds", "max_parts", "num_moves")
+        if self.num_walkers < 0:
+            raise ValueError(f"`sampler.num_walkers` is {self.num_walkers}; give 0 for none, or more")
         share(self, "target_ess")
 
     def sample(
@@ -84,22 +92,40 @@ class Independence(eqx.Module):
         key_learn, key_start, key_walk = branches(key, 3)
         mixture, known, weight, learnt = self._learn(density, key_learn, blocks, report)
         starting = time.perf_counter() - clock
+        if self.num_walkers:
+            walkers = Walkers(self.num_chains, self.num_walkers, self.num_moves, self.num_draws)
+            position, stats = walkers.walk(density, known.x, weight, mixture, key_walk, blocks)
+            spent = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
+            return self._drawn(density, position, stats, learnt, walkers.num_solves, spent, {})
         late = weight[-len(weight) // 2 :]
         step = int(np.clip(np.ceil(WORTH * len(late) / worth(late)), 1, MOST))
         walk = self._proposals(density, mixture, step, key_walk, blocks, report)
         position, stats = self._walk(known, weight, mixture, walk, step, generator(key_start))
         log_weight = walk.prior + walk.likelihood - mixture.log_density(walk.x)
-        num = len(walk.x)
+        spent = {"starts": starting, "sampling": time.perf_counter() - clock - starting}
+        return self._drawn(density, position, stats, learnt, len(walk.x), spent, _judged(log_weight))
+
+    def _drawn(
+        self,
+        density: Density,
+        position: Float[np.ndarray, "chain draw parameter"],
+        stats: dict[str, np.ndarray],
+        learnt: int,
+        solves: int,
+        seconds: dict[str, float],
+        facts: dict[str, float],
+    ) -> Draws:
+        """The draws of chains that took so many solves, beside those from which the mixture was learnt."""
         return Draws(
             {name: np.asarray(x) for name, x in density.values(position).items()},
             stats,
             {},
             without_climbs(position[:, 0], 0, 0),
-            num + learnt,
+            solves + learnt,
             int(density.failures.sum()),
-            density.failures[:-1] / (num / self.num_chains),
-            {"starts": starting, "sampling": time.perf_counter() - clock - starting},
-            facts=_judged(log_weight),
+            density.failures[:-1] / (solves / self.num_chains),
+            seconds,
+            facts=facts,
             failed_by_subject=density.by_subject,
         )
 
