@@ -137,7 +137,7 @@ ORDER = {
     ],
     "inference/samplers": [
         *("settings", "blocks", "books", "lanes", "density", "each", "starts", "draws", "metric", "weights", "mixture"),
-        *("places", "jumps", "nuts", "chees", "smc", "approximation", "pathfinder", "independence"),
+        *("places", "jumps", "nuts", "chees", "smc", "approximation", "pathfinder", "walkers", "independence"),
     ],
     "inference/prediction": [
         *("importance", "rivals", "leave_out", "refit", "redraw", "forecast", "forecast_tree", "npde", "forecast_figure"),
