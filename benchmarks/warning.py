@@ -102,8 +102,8 @@ def replayed(number, half):
         storms = sum(many[0].ever for many in forecasts.values()) / number  # before any reading: what the prior says
         odds = (1 - storms) / storms
     chances, readings = compared(problems, forecasts, ahead, truth, THRESHOLD, ours=partial(first_time, odds=odds))
-    some = [label for kind in ("storm", "resolve") for label in [x for x in problems if x.startswith(kind)][:25]]
-    some = some if half else list(problems)[:50]
+    kinds = (("storm", 25), ("resolve", 25)) if half else (("", 50),)
+    some = [label for kind, most in kinds for label in [x for x in problems if x.startswith(kind)][:most]]
     fifty = scored(chances[chances["patient"].isin(some)], readings[readings["patient"].isin(some)])
     return Replayed(scored(chances, readings), odds, chances, fifty, sum(map(len, forecasts.values())), seconds)
 

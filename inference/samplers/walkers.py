@@ -102,17 +102,14 @@ def walked(
     x, height, aside = start.copy(), heights(start), mixture.log_density(start)
     draws, accepted = [], np.zeros(num)
     for move in range(1, int(moves[-1]) + 1):
-        if rng.random() < LOCAL:
+        if nearby := rng.random() < LOCAL:
             here, there = places[rng.integers(0, len(places), (2, num))]
             reach = np.where(rng.random(num) < WHOLE, 1.0, 2.38 / np.sqrt(2 * dim) * rng.choice(REACH, num))
             tried = x + reach[:, None] * (there - here)
-            density = mixture.log_density(tried)
-            back = np.zeros(num)
         else:
             tried = mixture.draw(rng, num)
-            density = mixture.log_density(tried)
-            back = aside - density
-        found = heights(tried)
+        found, density = heights(tried), mixture.log_density(tried)
+        back = 0.0 if nearby else aside - density  # a step nearby is as likely as the one back
         # Where the density is zero the height is minus infinity; no walker is there, or comes there.
         taken = np.log(rng.random(num)) < found - height + back
         x[taken], height[taken], aside[taken] = tried[taken], found[taken], density[taken]
