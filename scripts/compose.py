@@ -26,6 +26,7 @@ from .faults import BadConfig as BadConfig
 
 RUN = construct.RUN
 DECLARED = ("Minimal", "Network", "Endotoxin", "Transit", "Expansion")
+OPTIONAL = ("again",)  # groups of keys for which null may be given
 
 
 @contextmanager
@@ -99,7 +100,12 @@ def check(job: str, argv: Sequence[str]) -> DictConfig | None:
     except HydraException as error:
         raise BadConfig(f"{error}; overrides look like `key=value`") from error
     groups = _groups()
-    choices = [str(o.input_line) for o in parsed if o.key_or_group and o.key_or_group.lstrip("/") in groups]
+    chosen = [o for o in parsed if o.key_or_group and o.key_or_group.lstrip("/") in groups]
+    choices = [str(o.input_line) for o in chosen]
+    for one in chosen:
+        if not (one.is_sweep_override() or one.is_delete() or isinstance(one.value(), str | list)):
+            many = ", ".join(options(one.key_or_group.lstrip("/")))
+            raise BadConfig(f"`{one.key_or_group}` is {one.value()!r}; name an option of the group: {many}")
     try:
         reference = _kept(job, tuple(choices))
     except (HydraException, OmegaConfBaseException) as error:
@@ -165,7 +171,7 @@ def _same_types(cfg: Any, reference: Any, path: str = "") -> None:
                 _same_types(cfg[key], reference[key], f"{path}.{key}".lstrip("."))
         return
     kind = next((kind for kind in KINDS if isinstance(reference, _TAKEN.get(kind, (kind,)))), None)
-    if kind is None or (cfg is None and kind in (list, str)):
+    if kind is None or (cfg is None and (kind in (list, str) or path in OPTIONAL)):
         return
     if not isinstance(cfg, _TAKEN.get(kind, (kind,))) or (isinstance(cfg, bool) and kind is not bool):
         raise BadConfig(f"`{path}` is {cfg!r}; {KINDS[kind]} is expected, as in {reference!r}")

@@ -22,6 +22,7 @@ from cytostorm.inference.keys import branches, generator, root
 from cytostorm.inference.observations import joined
 from cytostorm.inference.samplers.starts import without_climbs
 from cytostorm.models import Scenario
+from cytostorm.scripts import calibrate, compose
 from cytostorm.scripts.cli import run
 
 NUM, MOST = 120, 50
@@ -394,6 +395,12 @@ REFUSED = [
     ("num_ranks=3", "`num_ranks` is 3"),
     ("threads=0", "`threads` is 0"),
 ]
+
+
+def test_no_second_sampler_is_used_where_it_is_null():
+    given = ["data=synthetic", "sampler=laplace"]
+    names = [calibrate.asked(compose.check("calibrate", [*given, *more]))[2] for more in ([], ["again=null"])]
+    assert names == [["Laplace", "Independence"], ["Laplace"]]
 
 
 @pytest.mark.parametrize(("more", "message"), some(REFUSED, REFUSED[:2]))
