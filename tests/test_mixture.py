@@ -94,3 +94,5 @@ def test_heights_are_the_density_without_slopes():
     assert not np.isfinite(likelihood[~fine]).any()
     assert density.failures[:2].tolist() == [int((~fine[::2]).sum()), int((~fine[1::2]).sum())]
     assert density.failures[2] == (~fine).sum()
+    many = density.heights(np.tile(x, (10, 1)), np.full(700, -1))  # in a larger program
+    np.testing.assert_allclose(np.sum(many, axis=0)[-70:][fine], expected[fine], rtol=1e-6)

@@ -23,6 +23,7 @@ from .lanes import Lanes
 
 LOWEST = -1e12  # the log-likelihood where a solve fails: zero probability that survives multiplication by zero
 LANES = 2048  # positions that one call without slopes looks at
+FEW = 512  # or so many, if there are no more
 BLOCK = 32  # lanes solved side by side on a processor; `make benchmark` measures it
 
 type Position = Float[Array, " parameter"]
@@ -173,8 +174,9 @@ class Density:
         Where a solve fails the log-likelihood is minus infinity.
         """
         num = len(positions)
-        lanes = np.concatenate([positions, np.repeat(positions[-1:], -num % LANES, axis=0)])
-        calls = [self._heights(self._arrays, part) for part in lanes.reshape(-1, LANES, lanes.shape[1])]
+        size = LANES if num > FEW else FEW
+        lanes = np.concatenate([positions, np.repeat(positions[-1:], -num % size, axis=0)])
+        calls = [self._heights(self._arrays, part) for part in lanes.reshape(-1, size, lanes.shape[1])]
         prior, likelihood, solved = (np.concatenate(x)[:num] for x in zip(*jax.device_get(calls), strict=True))
         failed = ~np.isfinite(prior + likelihood)
         np.add.at(self.failures, chains[failed], 1)
