@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5netcdf
+import h5py
 import numpy as np
 import xarray as xr
 
@@ -50,23 +50,25 @@ def _every(folders: Folders, name: str, read: Callable[[Path], Any]) -> tuple[di
 
 
 def _drawn(path: Path) -> dict[str, np.ndarray]:
-    with h5netcdf.File(path, "r", decode_vlen_strings=True) as file:
+    with h5py.File(path) as file:
         return dict(_entries(file["posterior"]))
 
 
 def _entries(group: Any) -> Iterator[tuple[str, np.ndarray]]:
-    for name, variable in group.variables.items():
-        dims = variable.dimensions
+    """The parameters of a netCDF group, whose dimensions are the scales of its arrays."""
+    for name, array in group.items():
+        scales = [scale[0] for scale in array.dims if len(scale)]
+        dims = tuple(scale.name.rpartition("/")[2] for scale in scales)
         if dims[:2] != ("chain", "draw") or "subject" in dims or len(dims) > 3:
             continue
-        x = np.asarray(variable[...], float)
+        x = np.asarray(array[...], float)
         x = x.reshape(-1, *x.shape[2:])
         x = x[np.linspace(0, len(x) - 1, NUM).astype(int)]
         if len(dims) == 2:
             yield name, x
         else:
-            labels = group.variables[dims[2]][...]
-            yield from ((f"{name}[{label}]", x[:, i]) for i, label in enumerate(labels))
+            labels = scales[2].asstr() if h5py.check_string_dtype(scales[2].dtype) else scales[2]
+            yield from ((f"{name}[{label}]", x[:, i]) for i, label in enumerate(labels[...]))
 
 
 def _compared(path: Path) -> xr.Dataset:
