@@ -83,5 +83,5 @@ def test_a_mesh_that_is_none_is_refused_with_the_remedy(tmp_path, capsys, monkey
 
 def test_fits_side_by_side_do_not_share_out_their_chains_too(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("cytostorm.scripts.calibrate.device.start", lambda **_: {})
-    assert run(["calibrate", "device.mesh=chains", f"hydra.run.dir={tmp_path / 'a'}"]) == 2
+    assert run(["calibrate", "device.mesh=chains", "threads=2", f"hydra.run.dir={tmp_path / 'a'}"]) == 2
     assert "`threads` is 2, and with `device.mesh` every fit takes all devices; give threads=1" in capsys.readouterr().err
