@@ -389,18 +389,18 @@ def test_what_is_on_disk_is_not_fitted_again(tmp_path):
     assert seen == [0, 1, 2, 3, 4, 5]
 
 
+def test_no_second_sampler_is_used_where_it_is_null():
+    given = ["data=synthetic", "sampler=laplace"]
+    names = [calibrate.asked(compose.check("calibrate", [*given, *more]))[2] for more in ([], ["again=null"])]
+    assert names == [["Laplace", "Independence"], ["Laplace"]]
+
+
 REFUSED = [
     ("variability=endotoxemia", "calibrate takes one subject"),
     ("num_replicates=5", "`num_replicates` is 5; give 20 or more"),
     ("num_ranks=3", "`num_ranks` is 3"),
     ("threads=0", "`threads` is 0"),
 ]
-
-
-def test_no_second_sampler_is_used_where_it_is_null():
-    given = ["data=synthetic", "sampler=laplace"]
-    names = [calibrate.asked(compose.check("calibrate", [*given, *more]))[2] for more in ([], ["again=null"])]
-    assert names == [["Laplace", "Independence"], ["Laplace"]]
 
 
 @pytest.mark.parametrize(("more", "message"), some(REFUSED, REFUSED[:2]))

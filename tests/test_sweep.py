@@ -20,7 +20,7 @@ import xarray as xr
 
 from cytostorm.scripts.cli import run
 from cytostorm.scripts.compose import BadConfig, check, quoted
-from cytostorm.scripts.sweeps import clusters, identity, launchers, plan, status, watch
+from cytostorm.scripts.sweeps import clusters, draws, identity, launchers, plan, status, watch
 from cytostorm.scripts.sweeps.clusters import Slurm, Task, entry, minutes
 from cytostorm.scripts.sweeps.launchers import Halt, Joblib, Local
 from cytostorm.scripts.sweeps.roster import rows
@@ -336,8 +336,25 @@ def test_a_broken_folder_never_costs_the_others(quick_run, tmp_path, capsys):
     store = xr.open_datatree(tmp_path / "results.zarr", engine="zarr", consolidated=False)["posterior"]
     assert store["seed"].values.tolist() == [0, 3]
     assert store["gamma"].shape == (2, 200)
-    draws = xr.open_dataset(quick_run / "posterior.nc", group="posterior", engine="h5netcdf")["gamma"].values
-    assert np.isin(store["gamma"].values, draws).all()
+    whole = xr.open_dataset(quick_run / "posterior.nc", group="posterior", engine="h5netcdf")["gamma"].values
+    assert np.isin(store["gamma"].values, whole).all()
+
+
+def test_entries_of_vectors_are_told_by_their_labels_and_without_labels_refused(tmp_path):
+    x = np.arange(2 * 100 * 3.0).reshape(2, 100, 3)
+    tree = xr.Dataset({name: (("chain", "draw", name[-1]), x) for name in ("v_a", "v_b")})
+    for name, labels in {"text": ["k_l", "u0", "n"], "number": [4, 5, 6]}.items():
+        (tmp_path / name).mkdir()
+        tree[["v_a"]].assign_coords(a=labels).to_netcdf(
+            tmp_path / name / "posterior.nc", group="posterior", engine="h5netcdf"
+        )
+        found, faults = draws.posterior([("one", tmp_path / name)])
+        assert (list(found), faults) == ([f"v_a[{label}]" for label in labels], [])
+        np.testing.assert_array_equal(found[f"v_a[{labels[1]}]"].values[0], x[..., 1].ravel())
+    tree[["v_b"]].to_netcdf(tmp_path / "posterior.nc", group="posterior", engine="h5netcdf")
+    found, faults = draws.posterior([("one", tmp_path)])
+    assert not found.sizes
+    assert "no labels of `b`" in faults[0]
 
 
 def start(root, *more):

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 NUM = 200  # draws of each job, evenly spread over its chains
+BARE = b"This is a netCDF dimension but not a netCDF variable"  # the name, by its standard, of one without labels
 Folders = Sequence[tuple[str, Path]]
 
 
@@ -67,6 +68,8 @@ def _entries(group: Any) -> Iterator[tuple[str, np.ndarray]]:
         if len(dims) == 2:
             yield name, x
         else:
+            if scales[2].attrs["NAME"].startswith(BARE):
+                raise KeyError(f"no labels of `{dims[2]}`")
             labels = scales[2].asstr() if h5py.check_string_dtype(scales[2].dtype) else scales[2]
             yield from ((f"{name}[{label}]", x[:, i]) for i, label in enumerate(labels[...]))
 
