@@ -59,8 +59,8 @@ def _entries(group: Any) -> Iterator[tuple[str, np.ndarray]]:
     """The parameters of a netCDF group, whose dimensions are the scales of its arrays."""
     for name, array in group.items():
         scales = [scale[0] for scale in array.dims if len(scale)]
-        dims = tuple(scale.name.rpartition("/")[2] for scale in scales)
-        if dims[:2] != ("chain", "draw") or "subject" in dims or len(dims) > 3:
+        dims = [scale.name.rpartition("/")[2] for scale in scales]
+        if dims[:2] != ["chain", "draw"] or "subject" in dims or len(dims) > 3:
             continue
         x = np.asarray(array[...], float)
         x = x.reshape(-1, *x.shape[2:])
