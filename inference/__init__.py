@@ -41,18 +41,6 @@ from .summary import individuals as individuals
 from .summary import shrinkage as shrinkage
 from .summary import summary as summary
 from .synthetic import Synthetic as Synthetic
-from .tables.account import Understood as Understood
-from .tables.catalogue import data_folder as data_folder
-from .tables.export import record_table as record_table
-from .tables.export import write_records as write_records
-from .tables.published import published as published
-from .tables.published import published_cohort as published_cohort
-from .tables.records import read_records as read_records
-from .tables.records import understand_records as understand_records
-from .tables.table import bundled as bundled
-from .tables.table import read as read
-from .tables.tidy import read_cohort as read_cohort
-from .tables.tidy import understand_cohort as understand_cohort
 from .variability import Covariate as Covariate
 from .variability import Effect as Effect
 from .variability import Variability as Variability
@@ -69,10 +57,38 @@ if TYPE_CHECKING:
     from .samplers import Independence as Independence
     from .samplers import Laplace as Laplace
     from .samplers import Pathfinder as Pathfinder
+    from .tables.account import Understood as Understood
+    from .tables.catalogue import data_folder as data_folder
+    from .tables.export import record_table as record_table
+    from .tables.export import write_records as write_records
+    from .tables.published import published as published
+    from .tables.published import published_cohort as published_cohort
+    from .tables.records import read_records as read_records
+    from .tables.records import understand_records as understand_records
+    from .tables.table import bundled as bundled
+    from .tables.table import read as read
+    from .tables.tidy import read_cohort as read_cohort
+    from .tables.tidy import understand_cohort as understand_cohort
 
 
-# What predicts, compares and forecasts is imported when it is first named: a fit does not need it.
-LATE = {"Posterior": ".results.posterior", "forecast": ".results.foreseen", "shipped": ".results.construct"}
+# What reads tables, predicts, compares and forecasts is imported when it is first named: an import is as short as it can be.
+LATE = {
+    "Posterior": ".results.posterior",
+    "forecast": ".results.foreseen",
+    "shipped": ".results.construct",
+    "Understood": ".tables.account",
+    "data_folder": ".tables.catalogue",
+    "record_table": ".tables.export",
+    "write_records": ".tables.export",
+    "published": ".tables.published",
+    "published_cohort": ".tables.published",
+    "read_records": ".tables.records",
+    "understand_records": ".tables.records",
+    "bundled": ".tables.table",
+    "read": ".tables.table",
+    "read_cohort": ".tables.tidy",
+    "understand_cohort": ".tables.tidy",
+}
 
 # What a tab shows, and what `import *` brings.
 __all__ = [

@@ -10,6 +10,7 @@ ESS show it. Walkers, where there are any, also move nearby, and stand still now
 """
 
 import time
+from functools import cache
 from typing import NamedTuple
 
 import equinox as eqx
@@ -34,7 +35,8 @@ MOST = 50  # proposals for every draw
 HEAVY = 10  # times the mean: weights below hold no chain up
 EASY = 0.4  # share of effective points at which no more rounds are needed
 DEFENSIVE, HEATED = 0.3, 0.5  # the share of proposals that go beyond the posterior, and the power they are fitted at
-COLDEST, LADDER = 1e-6, 100  # the first power of the likelihood, and how many are looked at on the way to 1
+COLDEST, LADDER = 1e-6, 100  # the first power of the likelihood, and how many there are to choose from on the way to 1
+STRIDE = 10  # of the powers that are looked at first
 
 
 class Round(NamedTuple):
@@ -246,15 +248,19 @@ def _heated(
 
     Where there is none, that which leaves the most.
     """
-    best, chosen, weight = 0.0, power, np.zeros(0)
-    for one in np.geomspace(power, 1.0, LADDER)[::-1].tolist():
-        found = _weights(ratio, likelihood, one)
-        effective = worth(found)
-        if effective > best:
-            best, chosen, weight = effective, one, found
-        if effective >= target:
-            break
-    return chosen, weight
+    powers = np.geomspace(power, 1.0, LADDER)[::-1].tolist()
+
+    @cache
+    def effective(rung: int) -> float:
+        return worth(_weights(ratio, likelihood, powers[rung]))
+
+    def best(rungs: range) -> int:
+        enough = next((rung for rung in rungs if effective(rung) >= target), None)
+        return max(rungs, key=effective) if enough is None else enough
+
+    near = best(range(STRIDE - 1, LADDER, STRIDE))
+    rung = best(range(near - STRIDE + 1, min(near + STRIDE, LADDER)))
+    return powers[rung], _weights(ratio, likelihood, powers[rung])
 
 
 def _weights(

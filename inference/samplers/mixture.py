@@ -1,12 +1,12 @@
 """Mixtures of Student's t distributions: fitted to weighted points, evaluated and drawn from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 
 from .weights import worth
 
@@ -27,17 +27,25 @@ class Mixture(NamedTuple):
     def log_density(self, x: Float[Any, "point dim"], xp: Any = np) -> Float[Any, " point"]:
         """The log-density at points, in NumPy or JAX."""
         if xp is not np:
-            return jax.nn.logsumexp(_parts(self, x, xp)[0], axis=0)
+            inverse = xp.linalg.inv(self.root)
+            square = [(((x - m) @ r.T) ** 2).sum(axis=1) for m, r in zip(self.centre, inverse, strict=True)]
+            return jax.nn.logsumexp(_height(self, xp.stack(square), xp), axis=0)
+        return np.concatenate([_summed(height)[0] for height, _ in self.blocks(x)])
+
+    def blocks(
+        self, x: Float[np.ndarray, "point dim"]
+    ) -> Iterator[tuple[Float[np.ndarray, "part block"], Float[np.ndarray, "part block"]]]:
+        """Of every part its share times its density, as a logarithm, and the squared distance, at a block of points each."""
         num, dim = self.centre.shape
         inverse = np.linalg.inv(self.root)
         turn = inverse.transpose(1, 0, 2).reshape(dim * num, dim)  # all parts at once: one product of matrices
-        begin, found = np.einsum("kij,kj->ik", inverse, self.centre).reshape(-1, 1), np.empty(len(x))
+        begin = np.einsum("kij,kj->ik", inverse, self.centre).reshape(-1, 1)
         for first in range(0, len(x), BLOCK):
-            square = ((turn @ x[first : first + BLOCK].T - begin) ** 2).reshape(dim, num, -1).sum(axis=0)
-            height = _height(self, square, np)
-            top = height.max(axis=0)
-            found[first : first + BLOCK] = top + np.log(np.exp(height - top).sum(axis=0))
-        return found
+            off = turn @ x[first : first + BLOCK].T
+            off -= begin
+            off *= off
+            square = off.reshape(dim, num, -1).sum(axis=0)
+            yield _height(self, square, np), square
 
     def draw(self, rng: np.random.Generator, num: int) -> Float[np.ndarray, "{num} dim"]:
         """Points of the mixture, which are each of a part of its own."""
@@ -54,19 +62,21 @@ class Mixture(NamedTuple):
         return cls(share, np.concatenate([m.centre for m in mixtures]), np.concatenate([m.root for m in mixtures]))
 
 
-def _parts(mixture: Mixture, x: Any, xp: Any = np) -> tuple[Any, Any]:
-    """Of every part its share times its density, as a logarithm, and the squared distance, at every point."""
-    inverse = xp.linalg.inv(mixture.root)
-    square = xp.stack([(((x - m) @ r.T) ** 2).sum(axis=1) for m, r in zip(mixture.centre, inverse, strict=True)])
-    return _height(mixture, square, xp), square
-
-
 def _height(mixture: Mixture, square: Any, xp: Any) -> Any:
     """Of every part its share times its density, as a logarithm, at squared distances from it."""
     dim = mixture.centre.shape[1]
     size = xp.log(xp.diagonal(mixture.root, axis1=1, axis2=2)).sum(axis=1)
     known = gammaln((DEGREES + dim) / 2) - gammaln(DEGREES / 2) - dim / 2 * np.log(DEGREES * np.pi)
-    return (xp.log(mixture.share) - size)[:, None] + known - (DEGREES + dim) / 2 * xp.log1p(square / DEGREES)
+    return (xp.log(mixture.share) - size)[:, None] + known - (DEGREES + dim) / 2 * xp.log(1 + square / DEGREES)
+
+
+def _summed(height: Float[np.ndarray, "part point"]) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, "part point"]]:
+    """The logarithm of the sum over parts, and the share of each in it."""
+    top = height.max(axis=0)
+    part = np.exp(height - top)
+    total = part.sum(axis=0)
+    part /= total
+    return top + np.log(total), part
 
 
 def fitted(
@@ -91,18 +101,20 @@ def fitted(
     common = np.cov(x.T).reshape(dim, dim) + 1e-12 * np.eye(dim)
     prior = common / num ** (2 / dim)
     first = _apart(x, num, rng) if apart else x[rng.choice(len(x), num)]
-    found = Mixture(np.full(num, 1 / num), first, np.repeat(np.linalg.cholesky(prior)[None], num, axis=0))
+    middle = x.mean(axis=0)
+    x = x - middle
+    square = (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
+    found = Mixture(np.full(num, 1 / num), first - middle, np.repeat(np.linalg.cholesky(prior)[None], num, axis=0))
     for _ in range(SWEEPS):
-        height, square = _parts(found, x)
-        mine = np.exp(height - logsumexp(height, axis=0))
-        near = mine * (DEGREES + dim) / (DEGREES + square)
-        share = np.maximum(mine.mean(axis=1), 1e-6)
-        centre = near @ x / np.maximum(near.sum(axis=1), 1e-300)[:, None]
-        off = x - centre[:, None]
-        scale = np.einsum("kn,kni,knj->kij", near, off, off, optimize=True) / len(x)
-        scale = (effective * scale + dim * prior) / (effective * share + dim)[:, None, None]
+        height, distance = (np.concatenate(each, axis=1) for each in zip(*found.blocks(x), strict=True))
+        mine = _summed(height)[1]
+        near = mine * (DEGREES + dim) / (DEGREES + distance)
+        share, total = np.maximum(mine.mean(axis=1), 1e-6), near.sum(axis=1)
+        centre = near @ x / np.maximum(total, 1e-300)[:, None]
+        scale = (near @ square).reshape(num, dim, dim) - total[:, None, None] * centre[:, :, None] * centre[:, None, :]
+        scale = (effective * scale / len(x) + dim * prior) / (effective * share + dim)[:, None, None]
         found = Mixture(share / share.sum(), centre, np.linalg.cholesky(scale))
-    return found
+    return found._replace(centre=found.centre + middle)
 
 
 def _apart(x: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:

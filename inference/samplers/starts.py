@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
-from scipy.optimize import minimize
 
 from ..keys import branches
 from .blocks import Blocks
@@ -201,6 +200,7 @@ class Starting(eqx.Module):
 
 def climb(probe: Probe, begin: Float[np.ndarray, "climb parameter"]) -> list[Path]:
     """The path of L-BFGS from each point to a local maximum of the density."""
+    from scipy.optimize import minimize  # late: few fits climb
 
     def one(start: np.ndarray, first: tuple[float, np.ndarray]) -> Path:
         seen, steps = {start.tobytes(): first}, [start]
