@@ -36,6 +36,15 @@ def test_a_fit_imports_only_what_it_needs_to_begin():
     assert done.returncode == 0, done.stderr
 
 
+def test_the_package_reads_no_tables_before_it_is_asked_to():
+    program = (
+        "import sys, cytostorm.inference as ci; late = {'pandera', 'scipy.optimize', 'scipy.stats'} & sys.modules.keys();"
+        " ci.read; sys.exit(','.join(late) or 'pandera' not in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_problem_is_built_without_compiling(heard):
     doses = repeated(bolus("lps", 1.25, 0.11) + infusion("lps", 0.5, 2.0), 3.7, 3).shifted(0.3).scaled(1.1)
     problem = Problem(

@@ -25,6 +25,7 @@ LOWEST = -1e12  # the log-likelihood where a solve fails: zero probability that 
 LANES = 2048  # positions that one call without slopes looks at
 FEW = 512  # or so many, if there are no more
 BLOCK = 32  # lanes solved side by side on a processor; `make benchmark` measures it
+WIDE = 128  # or so many, without slopes
 
 type Position = Float[Array, " parameter"]
 type Arrays = list[Any]
@@ -71,11 +72,13 @@ class Density:
             padded = _reading(padded, dataclasses.replace(padded.data, kinds=kinds))
         arrays, self._rest = divided(padded)
         self._arrays, self._structure = jax.tree.flatten(arrays)
-        self._side_by_side = Lanes(block or (BLOCK if platform() == "cpu" else None))
+        self._side_by_side, without_slopes = (
+            Lanes(block or (one if platform() == "cpu" else None)) for one in (BLOCK, WIDE)
+        )
         self._trace = jax.jit(self._point)
         self._log_prior = jax.jit(self._prior)
         self._lanes = self._batched()
-        self._heights = jax.jit(lambda arrays, lanes: self._side_by_side.solve(self._height, arrays, lanes))
+        self._heights = jax.jit(lambda arrays, lanes: without_slopes.solve(self._height, arrays, lanes))
         self._energy = _with_slope(self._lanes, _energy)
         self._log_likelihood = _with_slope(self._lanes, lambda found: (found.log_likelihood, found.slope_likelihood))
 

@@ -66,7 +66,7 @@ def _height(mixture: Mixture, square: Any, xp: Any) -> Any:
     """Of every part its share times its density, as a logarithm, at squared distances from it."""
     dim = mixture.centre.shape[1]
     size = xp.log(xp.diagonal(mixture.root, axis1=1, axis2=2)).sum(axis=1)
-    known = gammaln((DEGREES + dim) / 2) - gammaln(DEGREES / 2) - dim / 2 * np.log(DEGREES * np.pi)
+    known = float(gammaln((DEGREES + dim) / 2) - gammaln(DEGREES / 2) - dim / 2 * np.log(DEGREES * np.pi))
     return (xp.log(mixture.share) - size)[:, None] + known - (DEGREES + dim) / 2 * xp.log(1 + square / DEGREES)
 
 
@@ -92,29 +92,30 @@ def fitted(
     `weight` sums to 1. Parts start around points chosen at random, or `apart` from each other.
 
     By expectation and maximisation (Peel and McLachlan, Stat Comput 2000;10:339) over points resampled by their weights.
-    Every scale matrix is drawn towards that of all points as if by as many points as there are dimensions.
+    Every scale matrix is drawn towards that of all points as if by as many points as there are dimensions. In single
+    precision, which is enough for a proposal: points have unit covariance.
     """
     dim, effective = x.shape[1], worth(weight)
     num = int(np.clip(effective / (enough * dim), 1, most))
     place = (np.arange(POINTS) + rng.random()) / POINTS
     x = x[np.minimum(np.searchsorted(np.cumsum(weight), place), len(x) - 1)]
-    common = np.cov(x.T).reshape(dim, dim) + 1e-12 * np.eye(dim)
-    prior = common / num ** (2 / dim)
+    middle, common = x.mean(axis=0), np.linalg.cholesky(np.cov(x.T).reshape(dim, dim) + 1e-12 * np.eye(dim))
     first = _apart(x, num, rng) if apart else x[rng.choice(len(x), num)]
-    middle = x.mean(axis=0)
-    x = x - middle
+    x, centre = (np.linalg.solve(common, (part - middle).T).T.astype(np.float32) for part in (x, first))
     square = (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
-    found = Mixture(np.full(num, 1 / num), first - middle, np.repeat(np.linalg.cholesky(prior)[None], num, axis=0))
+    prior = np.eye(dim, dtype=np.float32) * np.float32(num ** (-2 / dim))
+    found = Mixture(np.full(num, 1 / num, np.float32), centre, np.repeat(np.sqrt(prior)[None], num, axis=0))
     for _ in range(SWEEPS):
         height, distance = (np.concatenate(each, axis=1) for each in zip(*found.blocks(x), strict=True))
         mine = _summed(height)[1]
         near = mine * (DEGREES + dim) / (DEGREES + distance)
         share, total = np.maximum(mine.mean(axis=1), 1e-6), near.sum(axis=1)
-        centre = near @ x / np.maximum(total, 1e-300)[:, None]
+        centre = near @ x / np.maximum(total, 1e-30)[:, None]
         scale = (near @ square).reshape(num, dim, dim) - total[:, None, None] * centre[:, :, None] * centre[:, None, :]
         scale = (effective * scale / len(x) + dim * prior) / (effective * share + dim)[:, None, None]
         found = Mixture(share / share.sum(), centre, np.linalg.cholesky(scale))
-    return found._replace(centre=found.centre + middle)
+    share, centre, root = (np.asarray(part, float) for part in found)
+    return Mixture(share / share.sum(), middle + centre @ common.T, common @ root)
 
 
 def _apart(x: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:
