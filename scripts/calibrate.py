@@ -23,6 +23,7 @@ from .problem import prepare
 from .run import begin, console, end, progress, sheet
 
 LEAST = {"num_replicates": 20, "num_ranks": 20, "threads": 1}
+POOL = 10  # independent draws of the posterior of the readings for every truth that is taken from them
 
 
 def main(cfg: DictConfig, folder: Path) -> int:
@@ -106,16 +107,23 @@ def limits_of(cfg: DictConfig, problem: ci.Problem) -> replicates.Assay:
 
 
 def observed(problem: ci.Problem, samplers: list[ci.Sampler], key: Any, num: int) -> np.ndarray:
-    """Positions drawn from the posterior of the readings, in random order, at least as many as replicates.
+    """Positions drawn from the posterior of the readings, in random order, worth at least `POOL` for every replicate.
 
+    Truths that are not independent of each other would be as far from uniform ranks together as the draws they came from.
     Raises `Stuck` where no sampler's draws can be trusted.
     """
     key_sample, key_order = branches(key, 2)
-    found = fits.sampled(ci.Density(problem), samplers, key_sample, num)
-    faults = ["there are no draws"] if found.position is None else found.check.faults(num)
-    if found.position is None or faults:
-        raise ci.Stuck(f"the posterior of the readings cannot be trusted: {'; '.join(faults)}; use another sampler")
-    x = found.position.reshape(-1, problem.sites.size)
+    density, pool, worth = ci.Density(problem), [], 0.0
+    for own in branches(key_sample, POOL):  # each is worth one for every replicate at least
+        found = fits.sampled(density, samplers, own, num)
+        faults = ["there are no draws"] if found.position is None else found.check.faults(num)
+        if found.position is None or faults:
+            raise ci.Stuck(f"the posterior of the readings cannot be trusted: {'; '.join(faults)}; use another sampler")
+        pool.append(found.position.reshape(-1, problem.sites.size))
+        worth += float(found.check.ess)
+        if worth >= POOL * num:
+            break
+    x = np.concatenate(pool)
     return x[generator(key_order).permutation(len(x))]
 
 

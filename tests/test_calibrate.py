@@ -13,7 +13,7 @@ from catalogue import KnownNoise, Level, readings
 from conftest import ROOT
 from numpyro.distributions import Normal
 from picks import some
-from posteriors import WIDE, conjugate, explosive
+from posteriors import WIDE, closed_form, conjugate, explosive
 from scipy.stats import binom, norm
 
 from cytostorm.inference import Density, Draws, Independence, LogNormal, NoStart, Prior, Priors, Problem, Stuck
@@ -318,6 +318,17 @@ def test_posterior_calibration_passes_where_all_is_right_and_not_where_the_same_
         table = findings.table(findings.by_rank(problem, drawn, found), MOST, TEXT).set_index("parameter")
         assert bool(table["passes"].all()) is right, table
     assert "narrow" in table.loc["w", "shape"]
+
+
+def test_truths_around_the_readings_are_worth_ten_draws_for_every_replicate():
+    """One fit is worth some four hundred draws: enough for thirty replicates, not for a hundred, and none of 500."""
+    mean, sd = closed_form()
+    for num, made in ((30, 1), (100, 3)):
+        truth = calibrate.observed(conjugate(), [Made(exact)], root(3), num)
+        assert len(truth) == made * 400
+        assert abs(truth.mean() - mean) < 4 * sd / np.sqrt(calibrate.POOL * num)
+    with pytest.raises(Stuck, match=r"ESS \d+ below 500"):
+        calibrate.observed(conjugate(), [Made(exact)], root(3), 500)
 
 
 @pytest.fixture(scope="module")
