@@ -30,7 +30,7 @@ class Mixture(NamedTuple):
             inverse = xp.linalg.inv(self.root)
             square = [(((x - m) @ r.T) ** 2).sum(axis=1) for m, r in zip(self.centre, inverse, strict=True)]
             return jax.nn.logsumexp(_height(self, xp.stack(square), xp), axis=0)
-        return np.concatenate([_summed(height)[0] for height, _ in self.blocks(x)])
+        return np.concatenate([_summed(height)[0] for height, _ in self.blocks(np.asarray(x))])
 
     def blocks(
         self, x: Float[np.ndarray, "point dim"]
