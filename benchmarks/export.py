@@ -18,7 +18,7 @@ from cytostorm.scripts.compose import composed
 from cytostorm.scripts.problem import prepare
 
 # Name, and what `cytostorm fit` is told.
-PROBLEMS = {"minimal": [], "network": ["experiment=network_cart"], "hierarchical": hierarchical.OVERRIDES}
+PROBLEMS = {"minimal": [], "network": ["experiment=network_cart", "sampler=nuts"], "hierarchical": hierarchical.OVERRIDES}
 HERE = Path(__file__).resolve().parent
 # States whose start depends on a sampled parameter: network.stan integrates their difference from it.
 SHIFTED = ("il6", "acute_phase", "crp", "ferritin", "temperature")

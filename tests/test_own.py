@@ -297,7 +297,9 @@ def test_lynx_and_hare_have_the_posterior_of_the_stan_case_study(tmp_path):
     for name, (mean, sd) in REFERENCE.items():
         x = posterior[name].values.ravel()
         worth, of_sd = (float(azs.ess(posterior[name], method=method)) for method in ("mean", "sd"))
+        apart = abs(x.mean() - mean) / np.hypot(x.std() / np.sqrt(worth), sd / np.sqrt(10_000))
+        print(f"| `{name}` | {x.mean():.4g} ({x.std():.3g}) | {mean} ({sd}) | {apart:.1f} |")
         assert worth > 1000
-        assert abs(x.mean() - mean) < 4 * np.hypot(x.std() / np.sqrt(worth), sd / np.sqrt(10_000)), name
+        assert apart < 4, name
         tails = np.sqrt((kurtosis(x) + 2) / 4)  # the standard error of an SD, times the root of the number of draws
         assert abs(x.std() - sd) < 4 * tails * np.hypot(x.std() / np.sqrt(of_sd), sd / np.sqrt(10_000)), name

@@ -29,7 +29,8 @@ def test_the_default_fit_passes_its_verdict(default_fit):
     assert manifest["verdict"]["rhat_max"] < 1.01
     assert manifest["verdict"]["ess_bulk_min"] > 400
     assert manifest["verdict"]["num_divergences"] == 0
-    assert table.loc["k_l", "taught"] == "well"
+    assert table.loc["k_l", "contraction"] == pytest.approx(0.831, abs=0.04)  # of 48,000 draws; from seed to seed SD 0.01
+    assert table.loc["w_l", "taught"] == "well"
     assert table.loc["gamma", "taught"] == "hardly"
 
 
@@ -38,9 +39,8 @@ def test_the_bands_of_the_default_fit_cover_the_data(default_fit):
 
 
 def test_the_infusion_is_fitted_as_well(tmp_path):
-    assert run(["fit", "experiment=endotoxemia_infusion", "report=false", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
-    manifest, _ = outcome(tmp_path / "run")
-    assert manifest["verdict"]["rhat_max"] < 1.02
+    argv = ["experiment=endotoxemia_infusion", "report=false", "strict=true"]
+    assert run(["fit", *argv, f"hydra.run.dir={tmp_path / 'run'}"]) == 0
     assert pd.read_csv(tmp_path / "run" / "fitted.csv")["inside_90"].mean() >= 0.8
 
 
@@ -53,10 +53,8 @@ def test_a_synthetic_storm_gives_back_its_gain_and_its_clearance(tmp_path):
 
 
 def test_the_network_tells_the_two_routes_of_clearance_apart_under_a_receptor_blocker(tmp_path):
-    shorter = ["sampler.num_warmup=300", "sampler.num_draws=400"]
-    assert run(["fit", "experiment=network_cart", *shorter, "report=false", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
-    manifest, _ = outcome(tmp_path / "run")
-    assert manifest["verdict"]["rhat_max"] < 1.02
+    argv = ["experiment=network_cart", "report=false", "strict=true"]
+    assert run(["fit", *argv, f"hydra.run.dir={tmp_path / 'run'}"]) == 0
     found = pd.read_csv(tmp_path / "run" / "recovery.csv", index_col="parameter")
     for name in ("k_fb", "k_il6_np", "k_il6_rm", "margin"):
         assert found.loc[name, "inside_90"]
