@@ -96,7 +96,8 @@ def judge(tree: xr.DataTree, num_solves: int, num_failed_solves: int) -> Verdict
         ),
         (
             shape is None or shape <= PARETO_K,
-            f"Pareto k {shape or 0:.2f} is above {PARETO_K}: the approximation misses the posterior; use sampler=nuts",
+            f"Pareto k {shape or 0:.2f} is above {PARETO_K}: the approximation misses the posterior; use sampler=nuts,"
+            " or with independence raise `sampler.num_points`",
         ),
         (
             worth is None or worth >= taken,
