@@ -241,12 +241,10 @@ def _grids(problem: Population) -> Iterator[tuple[Any, np.ndarray, Plan]]:
         yield part, grid, together(part.model, stories, [grid] * len(subjects), part.within.moving)
 
 
-def _describe(tree: xr.DataTree, problem: Population) -> None:
-    """Write symbol, unit, meaning and prior of every variable into its attributes."""
+def texts(problem: Population) -> dict[str, dict[str, str]]:
+    """Symbol, unit and meaning of everything that a population's posterior tells."""
     known = problem.describe()
-    text: dict[str, dict[str, Any]] = {n: dict(d) for n, d in known.items()}
-    for name, prior in problem.sampled.items():
-        text[name] |= recorded(prior)
+    text = {name: dict(about) for name, about in known.items()}
     for name, q in derivations(next(iter(problem.arms.values())).model).items():
         text[name] = {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning}
     text["omega"] = {"symbol": r"\omega", "unit": "1", "meaning": "SD of the logarithm of a parameter between subjects"}
@@ -260,6 +258,14 @@ def _describe(tree: xr.DataTree, problem: Population) -> None:
         }
     for name in problem.variability.effects:
         text[f"subject_{name}"] = {**known[name], "meaning": f"{known[name]['meaning']}, of each subject"}
+    return text
+
+
+def _describe(tree: xr.DataTree, problem: Population) -> None:
+    """Write symbol, unit, meaning and prior of every variable into its attributes."""
+    text: dict[str, dict[str, Any]] = dict(texts(problem))
+    for name, prior in problem.sampled.items():
+        text[name] = text[name] | recorded(prior)
     for group in ("posterior", "prior"):
         for name, attributes in text.items():
             if name in tree[group].data_vars:

@@ -113,6 +113,11 @@ class Sites(eqx.Module):
         return [np.flatnonzero(every == i) for i in range(self.num_subjects + 1)]
 
     @property
+    def shared(self) -> Int[np.ndarray, " entry"]:
+        """The entries of a position that all subjects share."""
+        return self.blocks[0]
+
+    @property
     def centre(self) -> Float[np.ndarray, " parameter"]:
         """The position in the middle of the prior."""
         return np.concatenate([np.full(site.size, site.centre) for site in self.parts.values()])

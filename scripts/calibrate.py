@@ -8,9 +8,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
+from rich.markup import escape
 
 import cytostorm.inference as ci
-from cytostorm.inference.calibration import findings, fits, replicates
+from cytostorm.inference.calibration import findings, fits, quantities, replicates
 from cytostorm.inference.keys import branches, generator, root
 from cytostorm.inference.style import save_figure
 from cytostorm.inference.summary import records
@@ -46,13 +47,14 @@ def main(cfg: DictConfig, folder: Path) -> int:
             return fits.fitted(own, drawn.truth[number], samplers, keys[number], cfg.num_ranks)
 
         with until_stopped(blocks):
-            found = fits.every_fit(fit, cfg.num_replicates, problem.sites.size, blocks, report, cfg.threads)
-    wide = None if truth is None else truth.std(axis=0)
+            threads = 1 if problem.sites.num_subjects else cfg.threads  # chains of a population run side by side already
+            found = fits.every_fit(fit, cfg.num_replicates, len(problem.sites.shared), blocks, report, threads)
+    wide = quantities.width(problem, key_truth) if truth is None else truth.std(axis=0)
     if not any(one.there for one in found):
         raise ci.Stuck("no replicate could be fitted; use another sampler, or narrow the priors")
     ranks = findings.by_rank(problem, drawn, found, wide)
     made = findings.by_replicate(found, names, cfg.num_ranks)
-    table = findings.table(ranks, cfg.num_ranks, problem.describe())
+    table = findings.table(ranks, cfg.num_ranks, quantities.described(problem))
     for name, one in {"ranks": ranks, "fits": made, "calibration": table}.items():
         one.to_csv(folder / f"{name}.csv", index=False)
     draw(folder, ranks, table, cfg.num_ranks)
@@ -84,21 +86,23 @@ def main(cfg: DictConfig, folder: Path) -> int:
     return 1 if faults else 0
 
 
-def asked(cfg: DictConfig) -> tuple[ci.Problem, list[ci.Sampler], list[str]]:
-    """The problem, and the samplers in the order of care, with their names. Raises `BadConfig` for a population."""
+def asked(cfg: DictConfig) -> tuple[ci.Problem | ci.Population, list[ci.Sampler], list[str]]:
+    """The problem, and the samplers in the order of care, with their names. Raises `BadConfig` for what does not fit."""
     for name, least in LEAST.items():
         if cfg[name] < least:
             raise BadConfig(f"`{name}` is {cfg[name]}; give {least} or more")
     if cfg.device.get("mesh") and cfg.threads > 1:
         raise BadConfig(f"`threads` is {cfg.threads}, and with `device.mesh` every fit takes all devices; give threads=1")
-    if build(cfg.variability):
-        raise BadConfig("calibrate takes one subject, and `variability` is that of a population; use variability=none")
-    problem, sampler, _ = prepare(cfg)
-    samplers = [sampler] + ([] if cfg.again is None else [build(cfg.again)])
+    if build(cfg.variability) and cfg.posterior:
+        raise BadConfig("`posterior` is true, and takes one subject; a population is calibrated around its prior")
+    samplers = [build(one) for one in (cfg.sampler, cfg.again) if one is not None]
+    if build(cfg.variability) and any(isinstance(one, ci.Independence) for one in samplers):
+        raise BadConfig("a population has too many parameters for a mixture; use sampler=nuts_population again=null")
+    problem = prepare(cfg)[0]
     return problem, samplers, [type(one).__name__ for one in samplers]
 
 
-def limits_of(cfg: DictConfig, problem: ci.Problem) -> replicates.Assay:
+def limits_of(cfg: DictConfig, problem: ci.Problem | ci.Population) -> replicates.Assay:
     """What the assay of the readings cannot see: for synthetic data their limits, else those of censored readings."""
     data = build(cfg.data)
     low, high = (data.lower_limit, data.upper_limit) if isinstance(data, ci.Synthetic) else (None, None)
@@ -153,7 +157,7 @@ def show(table: pd.DataFrame) -> None:
             ("", "") if np.isnan(row["z_sd"]) else (f"{row['contraction']:.2f}", f"{row['z_mean']:+.2f} ({row['z_sd']:.2f})")
         )
         ranks = row["shape"] if row["in_band"] or not row["passes"] else "uniform, beside its band"
-        view.add_row(row["parameter"], ranks, f"{row['p_value']:.2f}", *inside, *learned)
+        view.add_row(escape(row["parameter"]), ranks, f"{row['p_value']:.2f}", *inside, *learned)
     console.print(view)
     console.print(
         "ranks of truths among draws; p of their largest departure from uniform ones; the share of truths inside central"

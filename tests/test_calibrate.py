@@ -9,19 +9,36 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from catalogue import KnownNoise, Level, readings
+from catalogue import KnownNoise, Level, person, readings
 from conftest import ROOT
 from numpyro.distributions import Normal
 from picks import some
-from posteriors import WIDE, closed_form, conjugate, explosive
+from posteriors import VALUES, WIDE, closed_form, conjugate, explosive
+from scipy.special import polygamma
 from scipy.stats import binom, norm
 
-from cytostorm.inference import Density, Draws, Independence, LogNormal, NoStart, Prior, Priors, Problem, Stuck
-from cytostorm.inference.calibration import findings, fits, ranks, replicates
+from cytostorm.inference import (
+    Arm,
+    Cohort,
+    Covariate,
+    Density,
+    Draws,
+    Effect,
+    Independence,
+    LogNormal,
+    NoStart,
+    Population,
+    Prior,
+    Priors,
+    Problem,
+    Stuck,
+    Variability,
+)
+from cytostorm.inference.calibration import findings, fits, quantities, ranks, replicates
 from cytostorm.inference.keys import branches, generator, root
 from cytostorm.inference.observations import joined
 from cytostorm.inference.samplers.starts import without_climbs
-from cytostorm.models import Scenario
+from cytostorm.models import Minimal, Scenario, bolus
 from cytostorm.scripts import calibrate, compose
 from cytostorm.scripts.cli import run
 
@@ -110,6 +127,71 @@ def test_uneven_ranks_leave_the_band_and_are_named(uneven):
     assert not ranks.band(200, 100).holds(rank)
     said = {"high": "draws lie too high", "narrow": "posteriors are too narrow", "wide": "posteriors are too wide"}
     assert said[uneven] in findings.shape(rank, 100)
+
+
+SPREAD, PEOPLE = Prior(0.6, 1.0001), 5  # as good as known
+
+
+def hierarchy():
+    """Levels of five people, normal around a median, each read four times: its posterior has a closed form."""
+    people = tuple(person(f"S{i}", [0.0, 1.0, 2.0, 3.0], VALUES) for i in range(PEOPLE))
+    varied = Variability({"w": Effect(SPREAD)})
+    return Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, varied, KnownNoise())
+
+
+def of_hierarchy(stretch=1.0):
+    """Draws of its posterior, or of one whose median is stretched: the median, the spread, and the deviation of each."""
+
+    def draw(density, rng):
+        num, each = 2000, np.log(np.asarray(density.problem.data.value)).reshape(PEOPLE, -1).mean(axis=1)
+        omega, noise = SPREAD.median, 0.25 / len(VALUES)
+        precision = 1 / WIDE["w"].log_sd ** 2 + PEOPLE / (omega**2 + noise)
+        w = each.sum() / (omega**2 + noise) / precision + stretch * rng.standard_normal((num, 1)) * precision**-0.5
+        spread = np.log(omega) + SPREAD.log_sd * rng.standard_normal((num, 1))
+        told = 1 + omega**2 / noise
+        z = omega / noise * (each - w) / told + rng.standard_normal((num, PEOPLE)) * told**-0.5
+        return np.concatenate([w, spread, z], axis=1)
+
+    return Made(draw)
+
+
+def test_a_population_is_ranked_by_what_its_subjects_share():
+    """A hierarchy with a closed form passes, and one whose median is told too narrowly is caught."""
+    problem = hierarchy()
+    assert quantities.described(problem) == {
+        "w": {"symbol": "w", "unit": "pg/mL"},
+        "omega[w]": {"symbol": r"\omega_{w}", "unit": "1"},
+    }
+    right, narrow = (calibrated(problem, of_hierarchy(stretch)) for stretch in (1.0, 0.5))
+    assert list(right.index) == ["w", "omega[w]", fits.LIKELIHOOD]
+    assert right["passes"].all()
+    assert right.loc["w", "contraction"] > 0.8
+    assert abs(right.loc["omega[w]", "contraction"]) < 0.1
+    assert narrow.loc["w", "shape"] == "posteriors are too narrow"
+
+
+def test_quantities_of_a_population_are_named_and_valued():
+    """Medians by the exponential, correlations by the hyperbolic tangent, coefficients as they are."""
+    effects = {"k_l": {"omega": {"median": 0.3, "fold": 3}}, "u0": {"omega": {"median": 0.4, "fold": 3}}}
+    people = tuple(person(f"S{i}", [1.0, 2.0], [10.0, 50.0], covariates={"weight": 70.0 + i}) for i in range(3))
+    problem = Population(
+        {"*": Arm(Minimal(), Scenario(bolus("lps", 2.0)))},
+        Cohort(people),
+        Priors(k_l={"median": 1.0, "fold": 3}, u0={"median": 9000.0, "fold": 3}),
+        Variability(effects, covariates=[Covariate("k_l", "weight", 70.0, sd=0.5)]),
+    )
+    told, pair = quantities.quantities(problem), "partial_correlation[u0~k_l]"
+    assert {q.name for q in told} == {"k_l", "u0", "sigma_il6", "omega[k_l]", "omega[u0]", pair, "beta_k_l_weight"}
+    position = np.arange(problem.sites.size) / 10
+    values = {q.name: q.value(position) for q in told}
+    known = {name: np.asarray(x) for name, x in problem.sites.values(jnp.asarray(position)).items()}
+    assert values["k_l"] == pytest.approx(float(known["k_l"]))
+    assert values["omega[u0]"] == pytest.approx(float(known["omega"][1]))
+    assert values[pair] == pytest.approx(float(known["root"][1, 0]))
+    assert values["beta_k_l_weight"] == pytest.approx(float(known["beta_k_l_weight"]))
+    wide = dict(zip(values, quantities.width(problem, root(5)), strict=True))
+    assert wide["omega[k_l]"] == pytest.approx(np.log(3) / norm.ppf(0.95), rel=0.1)
+    assert wide[pair] == pytest.approx(np.sqrt(polygamma(1, 2) / 2), rel=0.1)  # of the Fisher transform under LKJ(2)
 
 
 @pytest.mark.parametrize(
@@ -407,14 +489,15 @@ def test_no_second_sampler_is_used_where_it_is_null():
 
 
 REFUSED = [
-    ("variability=endotoxemia", "calibrate takes one subject"),
+    ("variability=endotoxemia", "use sampler=nuts_population again=null"),
+    ("variability=endotoxemia posterior=true", "a population is calibrated around its prior"),
     ("num_replicates=5", "`num_replicates` is 5; give 20 or more"),
     ("num_ranks=3", "`num_ranks` is 3"),
     ("threads=0", "`threads` is 0"),
 ]
 
 
-@pytest.mark.parametrize(("more", "message"), some(REFUSED, REFUSED[:2]))
+@pytest.mark.parametrize(("more", "message"), some(REFUSED, REFUSED[:3]))
 def test_bad_input_is_refused(more, message, refused):
     refused(message, "calibrate", *more.split())
 
@@ -425,5 +508,21 @@ def test_twenty_replicates_of_the_minimal_model_are_fitted_and_covered(tmp_path)
     assert run(["calibrate", *asked, "num_ranks=50", f"hydra.run.dir={tmp_path / 'out'}"]) == 0
     table = pd.read_csv(tmp_path / "out" / "calibration.csv")
     assert len(table) == 12
+    assert (table["num"] == 20).all()
+    assert (table["high_90"] >= 0.9).all()
+
+
+@pytest.mark.slow
+def test_a_population_is_calibrated_through_the_command_line(tmp_path):
+    """Twelve people whose rates of removal differ, by the no-U-turn sampler."""
+    rows = [f"S{i},{t},tracer,{10 * np.exp(-0.3 * t):.3g},mg/L" for i in range(12) for t in (1, 2, 4, 6)]
+    (tmp_path / "t.csv").write_text("\n".join(["subject,time_h,analyte,value,unit", *rows]) + "\n")
+    asked = ["calibrate", "experiment=own", f"model.path={DECAY}", "data=cohort", f"data.path={tmp_path / 't.csv'}"]
+    asked += ["+variability._target_=cytostorm.inference.Variability", "+variability.effects.k.centred=true"]
+    asked += ["+variability.effects.k.omega={median: 0.3, fold: 2.0}", "sampler.target_accept=0.95"]
+    asked += ["sampler=nuts_population", "again=null", "num_replicates=20", "num_ranks=20"]
+    assert run([*asked, f"hydra.run.dir={tmp_path / 'out'}"]) == 0
+    table = pd.read_csv(tmp_path / "out" / "calibration.csv", index_col="parameter")
+    assert list(table.index) == ["begun", "k", "sigma", "omega[k]", fits.LIKELIHOOD]
     assert (table["num"] == 20).all()
     assert (table["high_90"] >= 0.9).all()

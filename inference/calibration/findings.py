@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..population import Population
 from ..problem import Problem
 from ..summary import records
 from .fits import LIKELIHOOD, Fit
+from .quantities import quantities
 from .ranks import CENTRAL, LEVEL, Band, band, covered, likely
 from .replicates import Replicates
 
@@ -39,26 +41,29 @@ def by_replicate(fits: Sequence[Fit], samplers: Sequence[str], num_ranks: int) -
     return pd.DataFrame(rows)
 
 
-def by_rank(problem: Problem, replicates: Replicates, fits: Sequence[Fit], wide: np.ndarray | None = None) -> pd.DataFrame:
+def by_rank(
+    problem: Problem | Population, replicates: Replicates, fits: Sequence[Fit], wide: np.ndarray | None = None
+) -> pd.DataFrame:
     """One row per replicate and quantity: truth, rank, the share of draws below the truth, contraction and z-score.
 
-    Both are of logarithms:
+    Both are of logarithms, as samplers move them (of coefficients as they are, of correlations of their Fisher transform):
     $1 - \\mathrm{SD}^2_{post}/\\mathrm{SD}^2_{prior}$ and $(\\bar\\theta - \\theta^*)/\\mathrm{SD}_{post}$.
     `wide` are the standard deviations that contraction is from, those of the priors if none are given.
     """
-    names = [*problem.sampled, LIKELIHOOD]
-    wide = problem.sites.spread if wide is None else wide
+    told, shared = quantities(problem), problem.sites.shared
+    names = [*(q.name for q in told), LIKELIHOOD]
+    wide = problem.sites.spread[shared] if wide is None else wide
     frames = []
     for number, (fit, truth) in enumerate(zip(fits, replicates.truth, strict=True)):
         beside = np.full(len(names), np.nan)
         contraction, z = beside.copy(), beside.copy()
-        contraction[:-1], z[:-1] = 1 - fit.sd**2 / wide**2, (fit.mean - truth) / fit.sd
+        contraction[:-1], z[:-1] = 1 - fit.sd**2 / wide**2, (fit.mean - truth[shared]) / fit.sd
         frames.append(
             pd.DataFrame(
                 {
                     "replicate": number,
                     "parameter": names,
-                    "truth": np.append(np.exp(truth), np.nan),
+                    "truth": np.append([q.value(truth) for q in told], np.nan),
                     "rank": fit.rank,
                     "below": fit.below,
                     "contraction": contraction,

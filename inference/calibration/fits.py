@@ -50,7 +50,7 @@ class Sampled(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """What is kept of a replicate's fit; of a quantity, the parameters in order and then the log-likelihood.
+    """What is kept of a replicate's fit; of a quantity, the parameters that all subjects share and then the log-likelihood.
 
     `rank` is that of the truth among the draws, `below` the share of all draws below it; `mean` and `sd` are of the
     logarithms of parameters. What could not be fitted has ranks of -1.
@@ -82,7 +82,8 @@ def sampled(density: Density, samplers: Sequence[Sampler], key: PRNGKeyArray, le
             continue
         solves, failed = solves + found.num_solves, failed + found.num_failed
         x = np.asarray(density.positions(found.values))
-        best = Sampled(x, _checked(x, found), np.array(number), np.array(solves), np.array(failed))
+        check = _checked(x[..., density.sites.shared], found)
+        best = Sampled(x, check, np.array(number), np.array(solves), np.array(failed))
         if not best.check.faults(least):
             break
     return best
@@ -97,19 +98,20 @@ def fitted(
 ) -> Fit:
     """The fit of one replicate, by the first of these samplers whose draws can be trusted."""
     key_sample, key_rank = branches(key, 2)
-    found = sampled(density, samplers, key_sample, num_ranks)
+    found, shared = sampled(density, samplers, key_sample, num_ranks), density.sites.shared
     if found.position is None:
-        return nothing(len(truth))
+        return nothing(len(shared))
     flat = found.position.reshape(-1, len(truth))
     some = flat[thinned(len(flat), num_ranks)]
     likelihood = density.heights(np.concatenate([truth[None], some]), np.full(len(some) + 1, -1))[1]
+    flat, some, truth = flat[:, shared], some[:, shared], truth[shared]
     below = np.append((flat < truth).mean(axis=0), (likelihood[1:] < likelihood[0]).mean())
     rank = ranked(np.column_stack([some, likelihood[1:]]), np.append(truth, likelihood[0]), generator(key_rank))
     return Fit(rank, below, flat.mean(axis=0), flat.std(axis=0), found._replace(position=None))
 
 
 def nothing(size: int) -> Fit:
-    """What is kept of a replicate of so many parameters that could not be fitted."""
+    """What is kept of a replicate of so many shared parameters that could not be fitted."""
     blank, none, zero = np.full(size, np.nan), np.array(np.nan), np.array(0)
     lost = Sampled(None, Check(none, none, none, zero), zero, zero, zero)
     return Fit(np.full(size + 1, -1), np.full(size + 1, np.nan), blank, blank, lost)
@@ -128,7 +130,7 @@ def every_fit(
 ) -> list[Fit]:
     """The fits of all replicates, each on disk as soon as it is finished; those that are there are not made again.
 
-    `size` is the number of parameters. Raises `Interrupted` if `blocks.stop` was set.
+    `size` is the number of parameters that are shared. Raises `Interrupted` if `blocks.stop` was set.
     """
     done = [0]
 

@@ -4,12 +4,14 @@ import dataclasses
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ..arguments import by_blocks, jitted
 from ..keys import branches, generator
 from ..observations import KINDS, Observations, joined
+from ..population import Population
 from ..problem import Problem
 from ..samplers import Density, NoStart
 
@@ -67,7 +69,9 @@ def assay(data: Observations, low: float | None = None, high: float | None = Non
     return Assay(lows, highs)
 
 
-def drawn(problem: Problem, limits: Assay, key: PRNGKeyArray, num: int, truth: np.ndarray | None = None) -> Replicates:
+def drawn(
+    problem: Problem | Population, limits: Assay, key: PRNGKeyArray, num: int, truth: np.ndarray | None = None
+) -> Replicates:
     """`num` replicates with truths from the prior, or at the positions `truth`, which are then tried one after the other.
 
     A truth that cannot be solved is replaced by the next and counted: the density of every posterior is zero there too, so
@@ -78,7 +82,7 @@ def drawn(problem: Problem, limits: Assay, key: PRNGKeyArray, num: int, truth: n
     keys = np.stack([np.asarray(key) for key in branches(key_noise, MOST * num)])
     most = MOST * num if truth is None else len(truth)
     if truth is None:
-        truth = np.asarray(problem.sites.drawn(generator(key_truth).standard_normal((most, problem.sites.size))))
+        truth = _of_prior(problem, key_truth, most)
     values, okay, tried = np.zeros((0, len(problem.data))), np.zeros(0, bool), 0
     while okay.sum() < num and tried < most:
         part = slice(tried, min(tried + max(num, BLOCK), most))
@@ -95,21 +99,28 @@ def drawn(problem: Problem, limits: Assay, key: PRNGKeyArray, num: int, truth: n
     return Replicates(truth[chosen], [limits.read(problem.data, values[i]) for i in chosen], last, last - num)
 
 
+def _of_prior(problem: Problem | Population, key: PRNGKeyArray, num: int) -> Float[np.ndarray, "replicate parameter"]:
+    """Positions drawn from the prior; where what subjects have depends on the population, by its own program."""
+    if isinstance(problem, Population):
+        return np.asarray(problem.sites.positions(problem.draw(key, num)))
+    return np.asarray(problem.sites.drawn(generator(key).standard_normal((num, problem.sites.size))))
+
+
 def _readings(
-    problem: Problem, position: Float[Array, "replicate parameter"], keys: Array
+    problem: Problem | Population, position: Float[Array, "replicate parameter"], keys: Array
 ) -> tuple[Float[Array, "replicate obs"], Bool[Array, " replicate"]]:
     """What an assay without limits would read at each truth, and whether it could be solved."""
 
     def one(position: Array, key: Array) -> tuple[Array, Array]:
         values = problem.sites.values(position)
         log_f, okay = problem.read(values)
-        value = problem.noise.draw(key, log_f, values, problem.data)
-        return value, okay & jax.numpy.all(jax.numpy.isfinite(value) & (value > 0))
+        value = problem.noise.draw(key, log_f, values, problem.data, problem.scatter)
+        return value, jnp.all(okay) & jnp.all(jnp.isfinite(value) & (value > 0))
 
     return jax.vmap(one)(position, keys)
 
 
-def posed(problem: Problem, limits: Assay, beside: bool) -> Density:
+def posed(problem: Problem | Population, limits: Assay, beside: bool) -> Density:
     """The density of which every replicate is one: compiled once, whichever readings are censored.
 
     With `beside` replicates are readings beside those of the problem, which are given too.
@@ -118,11 +129,12 @@ def posed(problem: Problem, limits: Assay, beside: bool) -> Density:
     there = problem.data.individual
     kinds = tuple(kind for kind in kinds if (there.any() if kind != "group" else not there.all()))
     if beside:
+        assert isinstance(problem, Problem), "readings of a population have no place beside it"
         data = joined([problem.data, problem.data])
         problem = Problem(problem.model, problem.scenario, data, problem.priors, problem.noise, problem.solver)
     return Density(problem, kinds=kinds)
 
 
-def given(density: Density, problem: Problem, data: Observations, beside: bool) -> Density:
+def given(density: Density, problem: Problem | Population, data: Observations, beside: bool) -> Density:
     """The density of one replicate."""
     return density.given(joined([problem.data, data]) if beside else data)

@@ -107,7 +107,7 @@ class Density:
 
         Raises `ValueError` where they are of another shape, or of a kind that this density is not for.
         """
-        problem, filled = self.problem, data.filled()
+        problem, filled = self.problem, data if self.sites.num_subjects else data.filled()  # a population is not padded
         if new := [kind for kind in filled.kinds if kind not in problem.data.kinds]:
             raise ValueError(f"readings are {new[0]}, which this density is not for; name it in `kinds`")
         found = copy.copy(self)
