@@ -37,7 +37,9 @@ def main(cfg: DictConfig, folder: Path) -> int:
     blocks = ci.Blocks(folder / "fits")
     with listening() as programs, progress("calibrating") as report:
         key_truth, key_draw, key_fit = branches(root(cfg.seed), 3)
-        truth = observed(problem, samplers, key_truth, cfg.num_replicates) if cfg.posterior else None
+        truth = None
+        if cfg.posterior and isinstance(problem, ci.Problem):  # of a population `asked` refuses it
+            truth = observed(problem, samplers, key_truth, cfg.num_replicates)
         drawn = replicates.drawn(problem, limits, key_draw, cfg.num_replicates, truth)
         density = replicates.posed(problem, limits, cfg.posterior)
         keys = branches(key_fit, cfg.num_replicates)
