@@ -27,7 +27,8 @@ def summary(tree: xr.DataTree) -> pd.DataFrame:
 
     posterior, prior = tree["posterior"].to_dataset(), tree["prior"].to_dataset()
     posterior = posterior[[name for name, x in posterior.data_vars.items() if "subject" not in x.dims]]
-    rhat, bulk, tail = azs.rhat(posterior), azs.ess(posterior, method="bulk"), azs.ess(posterior, method="tail")
+    with np.errstate(invalid="ignore"):  # what follows from nothing that is sampled has no R-hat
+        rhat, bulk, tail = azs.rhat(posterior), azs.ess(posterior, method="bulk"), azs.ess(posterior, method="tail")
     rows = {}
     for label, name, at in entries(posterior):
         draws = posterior[name]

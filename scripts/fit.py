@@ -78,8 +78,10 @@ def _fit(cfg: DictConfig, folder: Path, programs: Compilation) -> int:
     if cfg.report:
         from cytostorm.inference.report.fit_report import write
 
+        begun = time.perf_counter()
         source = origin(folder, "fit", hardware, cfg.seed, config_hash)
         write(folder, problem, tree, table, readings, verdict, truth, checks, *source)
+        seconds["report"] = time.perf_counter() - begun
     seconds |= {"compile": programs.seconds, "total": time.perf_counter() - clock}
     blocks.clear()
     end(

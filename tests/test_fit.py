@@ -122,6 +122,7 @@ def test_the_manifest_tells_where_the_run_came_from(quick_run):
     assert manifest["num_solves"] > 200
     assert 0 <= manifest["num_failed_solves"] < 0.05 * manifest["num_solves"]
     assert manifest["seconds"]["total"] >= manifest["seconds"]["sampling"] > 0
+    assert manifest["seconds"]["total"] >= manifest["seconds"]["report"] > 0
 
 
 def test_a_fit_with_too_few_draws_fails_its_verdict_and_keeps_its_files(quick_run, tree):
