@@ -63,7 +63,7 @@ with styled():
     ax.axvline(float(values(model)["k_l"]), color=ORANGE, ls="--", label="truth")
     ax.set(yticks=at, yticklabels=table["data set"], xlabel="$k_l$ [1/h]", ylabel="data set", xscale="log")
     plain_ticks(ax.xaxis, ax.get_xlim()[1] / ax.get_xlim()[0])
-    ax.legend(fontsize=8.5)
+    figure.legend(fontsize=8.5, ncols=3, loc="outside upper center")
 figure
 
 # %% [markdown]
