@@ -1,6 +1,6 @@
 """Simulation-based calibration of every shipped model: the results and figures of docs/calibration.md.
 
-    python benchmarks/calibration.py [NAME ...]      minimal, endotoxin, network, posterior; all if none is named
+    python benchmarks/calibration.py [NAME ...]      minimal, endotoxin, network, posterior, population; all if none is named
 
 Every job is one `cytostorm calibrate`, whose fits are on disk one by one: a call that was killed continues. A job that is
 finished is not run again. Writes benchmarks/calibration.json, docs/calibration_NAME_*.png, and the end of
@@ -8,11 +8,13 @@ docs/calibration.md.
 """
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import hierarchical
 import numpy as np
 import pandas as pd
 
@@ -35,14 +37,19 @@ JOBS = {
     ],
     "network": ["experiment=timing", *LOOSE],
     "posterior": [*MINIMAL, "posterior=true", "num_replicates=100"],
+    "population": [
+        *(*hierarchical.OVERRIDES, "sampler.target_accept=0.95", "sampler.num_warmup=400"),
+        *("num_replicates=30", "num_ranks=50"),
+        *("again=nuts_population", "again.target_accept=0.98", "again.num_warmup=1000", "again.num_draws=2000"),
+    ],
 }
-
 
 TITLES = {
     "minimal": "The minimal model, ten readings, a limit of quantification",
     "endotoxin": "The endotoxin model, three cytokines",
     "network": "The storm network, a viral storm (`experiment=timing`)",
     "posterior": "The minimal model around one patient's readings",
+    "population": "A population: the minimal model in twenty subjects (`benchmarks/hierarchical.csv`)",
 }
 SECTION = """
 ### {title}
@@ -112,7 +119,8 @@ def main(names: list[str]) -> None:
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in names or JOBS:
         folder = made(name)
-        known[name] = {"command": " ".join(["cytostorm calibrate", *JOBS[name]]), **result(folder)}
+        command = shlex.join(["cytostorm", "calibrate", *JOBS[name]]).replace(f"{ROOT}/", "")
+        known[name] = {"command": command, **result(folder)}
         RESULTS.write_text(json.dumps(known, indent=1) + "\n")
         for figure in FIGURES:
             shutil.copy(folder / f"{figure}.png", ROOT / "docs" / f"calibration_{name}_{figure}.png")
