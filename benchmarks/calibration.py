@@ -39,7 +39,7 @@ JOBS = {
     "posterior": [*MINIMAL, "posterior=true", "num_replicates=100"],
     "population": [
         *(*hierarchical.OVERRIDES, "sampler.target_accept=0.95", "sampler.num_warmup=400"),
-        *("num_replicates=30", "num_ranks=50"),
+        *("num_replicates=20", "num_ranks=50"),
         *("sampler@again=nuts_population", "again.target_accept=0.98", "again.num_warmup=1000", "again.num_draws=2000"),
     ],
 }
