@@ -174,7 +174,8 @@ def clock(ax: Axes, labelled: bool = True, most: int = 8) -> str:
 
 def plain_ticks(axis: Axis, ratio: float) -> None:
     """Plain numbers on a logarithmic axis that spans this ratio: the fewer decades, the more ticks."""
-    subs = (1, 1.25, 1.5, 2, 3, 4, 5, 6, 8) if ratio < 5 else (1, 2, 5) if ratio < 50 else (1,)
+    few = (1, 2, 5) if ratio < 50 else (1,)
+    subs = (1, 1.25, 1.5, 2, 3, 4, 5, 6, 8) if ratio < 3 else (1, 1.5, 2, 3, 4, 5, 6, 8) if ratio < 5 else few
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(lambda x, _: f"{x:g}" if 1e-3 <= x < 1e5 else f"$10^{{{np.log10(x):.0f}}}$")
     axis.set_minor_formatter(NullFormatter())
