@@ -21,9 +21,9 @@ class Endotoxin(Model):
 
     With $U(x, k, h) = x^h/(k^h + x^h)$ and $D = 1 - U$,
 
-    $$\dot E = -k_E E, \qquad A = U(E, x_{ME}, h_{ME})\,(k_M + k_{MTNF}\, U(TNF, x_{MTNF}, h_{MTNF}))\,
-      D(IL10, x_{M10}, h_{M10})\, M_R,$$
-    $$\dot M_R = k_{MR} M_R (1 - M_R/M_{max}) - A, \qquad \dot M_A = A - k_{MA} M_A,$$
+    $$\dot E = -k_E E, \qquad \dot M_R = k_{MR} M_R (1 - M_R/M_{max}) - A, \qquad \dot M_A = A - k_{MA} M_A,$$
+
+    $$A = U(E, x_{ME}, h_{ME})\,(k_M + k_{MTNF}\, U(TNF, x_{MTNF}, h_{MTNF}))\, D(IL10, x_{M10}, h_{M10})\, M_R,$$
 
     and each cytokine is made by $M_A$ and removed towards its baseline (Windoloski, Janum, Berg and Olufsen,
     arXiv:2308.01495; equations without IL-8, on which nothing else depends). There is no feedback from IL-6 to the cells:
