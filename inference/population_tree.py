@@ -64,7 +64,7 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
     renewed = by_batch(problem, lambda at, values, key: _read(at, at.renewed(values, key), key), some, key_new)
     theta = individuals_of(problem, flat)
     by_chain = lambda x: np.asarray(x).reshape(*shape, *np.shape(x)[1:])  # noqa: E731
-    coords = _coordinates(problem)
+    coords = coordinates(problem)
     tree = azb.from_dict(
         {
             "posterior": _named(problem, {n: np.asarray(x) for n, x in draws.values.items()})
@@ -89,7 +89,7 @@ def assemble_population(problem: Population, draws: Draws, key: PRNGKeyArray) ->
             },
         },
         coords=coords,
-        dims=_dimensions(problem),
+        dims=dimensions(problem),
     )
     named = ("prior_predictive", "posterior_predictive", "population_predictive", "observed_data", "constant_data")
     for group in ("log_likelihood", *named):
@@ -156,7 +156,8 @@ def _named(problem: Population, values: dict[str, np.ndarray]) -> dict[str, np.n
     return found
 
 
-def _coordinates(problem: Population) -> dict[str, Any]:
+def coordinates(problem: Population) -> dict[str, Any]:
+    """The labels along every dimension of a population's tree."""
     effects = list(problem.variability.effects)
     pairs = [f"{effects[i]}~{effects[j]}" for i, j in zip(*np.tril_indices(len(effects), -1), strict=True)]
     return {
@@ -170,7 +171,8 @@ def _coordinates(problem: Population) -> dict[str, Any]:
     }
 
 
-def _dimensions(problem: Population) -> dict[str, list[str]]:
+def dimensions(problem: Population) -> dict[str, list[str]]:
+    """The dimensions of every variable of a population's tree that is no scalar."""
     found = {name: ["obs_id"] for name in ("y", "cens", "limit", "scatter")}
     found |= {f"{kind}_{name}": ["subject"] for name in problem.variability.effects for kind in ("subject", "log")}
     found |= {name: ["scale"] for name in problem.assays.priors} | {"covariates": ["subject", "covariate"]}

@@ -49,7 +49,7 @@ def main(cfg: DictConfig, folder: Path) -> int:
             return fits.fitted(own, drawn.truth[number], samplers, keys[number], cfg.num_ranks)
 
         with until_stopped(blocks):
-            threads = 1 if problem.sites.num_subjects else cfg.threads  # chains of a population run side by side already
+            threads = 1 if problem.sites.num_subjects else cfg.threads  # NumPyro traces one program at a time
             found = fits.every_fit(fit, cfg.num_replicates, len(problem.sites.shared), blocks, report, threads)
     wide = quantities.width(problem, key_truth) if truth is None else truth.std(axis=0)
     if not any(one.there for one in found):
@@ -95,10 +95,11 @@ def asked(cfg: DictConfig) -> tuple[ci.Problem | ci.Population, list[ci.Sampler]
             raise BadConfig(f"`{name}` is {cfg[name]}; give {least} or more")
     if cfg.device.get("mesh") and cfg.threads > 1:
         raise BadConfig(f"`threads` is {cfg.threads}, and with `device.mesh` every fit takes all devices; give threads=1")
-    if build(cfg.variability) and cfg.posterior:
+    population = build(cfg.variability)
+    if population and cfg.posterior:
         raise BadConfig("`posterior` is true, and takes one subject; a population is calibrated around its prior")
     samplers = [build(one) for one in (cfg.sampler, cfg.again) if one is not None]
-    if build(cfg.variability) and any(isinstance(one, ci.Independence) for one in samplers):
+    if population and any(isinstance(one, ci.Independence) for one in samplers):
         raise BadConfig("a population has too many parameters for a mixture; use sampler=nuts_population again=null")
     problem = prepare(cfg)[0]
     return problem, samplers, [type(one).__name__ for one in samplers]

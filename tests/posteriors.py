@@ -1,12 +1,26 @@
 """Posteriors with known answers for the tests of samplers, and a run that is stopped halfway."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
-from catalogue import Blowup, KnownNoise, Level, readings
+from catalogue import Blowup, KnownNoise, Level, person, readings
 from numpyro.diagnostics import effective_sample_size
 
-from cytostorm.inference import Blocks, Draws, Interrupted, Priors, Problem, Sampler
+from cytostorm.inference import (
+    Arm,
+    Blocks,
+    Cohort,
+    Draws,
+    Effect,
+    Interrupted,
+    Population,
+    Priors,
+    Problem,
+    Sampler,
+    Variability,
+)
 from cytostorm.models import Scenario, Solver
 
 VALUES = [1.3, 2.2, 0.9, 1.8]
@@ -16,6 +30,12 @@ WIDE = Priors(w={"median": 1.0, "fold": 5})
 def conjugate() -> Problem:
     """Four normal readings of SD 0.5 of the logarithm of a level, whose prior is normal."""
     return Problem(Level(), Scenario(), readings([0.0, 1.0, 2.0, 3.0], VALUES), WIDE, KnownNoise())
+
+
+def hierarchy(rows: Any, effect: Effect) -> Population:
+    """Levels of people, normal around a median, read four times: where the spread is known, with a closed form."""
+    people = tuple(person(f"S{i}", [0.0, 1.0, 2.0, 3.0], row) for i, row in enumerate(rows))
+    return Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, Variability({"w": effect}), KnownNoise())
 
 
 def closed_form() -> tuple[float, float]:

@@ -13,7 +13,7 @@ from catalogue import KnownNoise, Level, person, readings
 from conftest import ROOT
 from numpyro.distributions import Normal
 from picks import some
-from posteriors import VALUES, WIDE, closed_form, conjugate, explosive
+from posteriors import VALUES, WIDE, closed_form, conjugate, explosive, hierarchy
 from scipy.special import polygamma
 from scipy.stats import binom, norm
 
@@ -132,15 +132,8 @@ def test_uneven_ranks_leave_the_band_and_are_named(uneven):
 SPREAD, PEOPLE = Prior(0.6, 1.0001), 5  # as good as known
 
 
-def hierarchy():
-    """Levels of five people, normal around a median, each read four times: its posterior has a closed form."""
-    people = tuple(person(f"S{i}", [0.0, 1.0, 2.0, 3.0], VALUES) for i in range(PEOPLE))
-    varied = Variability({"w": Effect(SPREAD)})
-    return Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, varied, KnownNoise())
-
-
 def of_hierarchy(stretch=1.0):
-    """Draws of its posterior, or of one whose median is stretched: the median, the spread, and the deviation of each."""
+    """Draws of the posterior of a hierarchy, or of one whose median is stretched: median, spread, deviations."""
 
     def draw(density, rng):
         num, each = 2000, np.log(np.asarray(density.problem.data.value)).reshape(PEOPLE, -1).mean(axis=1)
@@ -157,7 +150,7 @@ def of_hierarchy(stretch=1.0):
 
 def test_a_population_is_ranked_by_what_its_subjects_share():
     """A hierarchy with a closed form passes, and one whose median is told too narrowly is caught."""
-    problem = hierarchy()
+    problem = hierarchy([VALUES] * PEOPLE, Effect(SPREAD))
     assert quantities.described(problem) == {
         "w": {"symbol": "w", "unit": "pg/mL"},
         "omega[w]": {"symbol": r"\omega_{w}", "unit": "1"},

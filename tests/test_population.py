@@ -13,7 +13,7 @@ import xarray as xr
 from catalogue import Blowup, Elimination, KnownNoise, Level, person, readings
 from numpyro.infer.hmc import hmc
 from picks import some
-from posteriors import agree
+from posteriors import WIDE, agree, hierarchy
 from scipy import stats
 
 from cytostorm.inference import (
@@ -54,7 +54,6 @@ from cytostorm.models import Minimal, Scenario, Solver, bolus, infusion
 KEY = jax.random.PRNGKey(3)
 OMEGA, SIGMA, NUM = 0.6, 0.5, 5
 SPREAD = Effect(Prior(OMEGA, 1.0001))  # as good as known
-WIDE = Priors(w={"median": 1.0, "fold": 5})
 VALUES = np.array(
     [[1.3, 2.2, 0.9, 1.8], [3.1, 2.0, 4.4, 2.6], [0.6, 0.5, 1.1, 0.4], [1.0, 2.4, 1.7, 1.2], [5.0, 2.9, 3.3, 6.1]]
 )
@@ -62,9 +61,7 @@ FEW = NUTS(num_warmup=300, num_draws=800, num_chains=2, metric="information", bl
 
 
 def levels(centred=False):
-    people = tuple(person(f"S{i}", [0.0, 1.0, 2.0, 3.0], row) for i, row in enumerate(VALUES))
-    effect = dataclasses.replace(SPREAD, centred=centred)
-    return Population({"*": Arm(Level(), Scenario())}, Cohort(people), WIDE, Variability({"w": effect}), KnownNoise())
+    return hierarchy(VALUES, dataclasses.replace(SPREAD, centred=centred))
 
 
 def closed_form():

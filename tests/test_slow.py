@@ -68,6 +68,7 @@ def test_independence_chains_have_the_posterior_of_the_default_fit(default_fit, 
     _, table = outcome(default_fit)
     assert manifest["verdict"]["ess_bulk_min"] > 1000
     assert manifest["facts"]["pareto_k"] < 0.7
+    assert mine.loc["k_l", "taught"] == "well"
     ours, theirs = (load(one / "posterior.nc")["posterior"] for one in (folder, default_fit))
     for name in mine.index:
         a, b = (np.log(draws[name].values) for draws in (ours, theirs))

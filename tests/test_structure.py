@@ -151,7 +151,7 @@ ORDER["inference/warning"] = ["arriving", "alarm", "rivals", "scores", "replay",
 ORDER["inference/identifiability"] = [
     *("information", "directions", "profile", "scaling", "design", "findings", "identifiability_figures"),
 ]
-ORDER["inference/calibration"] = ["quantities", "replicates", "ranks", "fits", "findings", "calibration_figures"]
+ORDER["inference/calibration"] = ["replicates", "quantities", "ranks", "fits", "findings", "calibration_figures"]
 ORDER["inference/report"] = [
     *("page", "curves", "draws", "fit_report", "decision_report", "warning_report", "forecast_report"),
 ]

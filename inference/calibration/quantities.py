@@ -1,6 +1,5 @@
 """What is ranked: the numbers that are sampled once for all subjects, by the names, symbols and units of tables."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,9 +7,9 @@ from jaxtyping import Float
 from numpyro.distributions.transforms import CorrCholeskyTransform, ExpTransform
 
 from ..population import Population
-from ..population_tree import texts
+from ..population_tree import coordinates, dimensions, texts
 from ..problem import Problem
-from ..samplers import Density
+from .replicates import of_prior
 
 NUM_DRAWS = 2000  # of the prior, to know how wide it is where that is in no formula
 PARTIAL = "partial_correlation"  # what a root of a correlation is made of (Lewandowski, Kurowicka and Joe 2009)
@@ -37,12 +36,10 @@ def quantities(problem: Problem | Population) -> list[Quantity]:
     found, begin = [], 0
     for name, site in problem.sites.parts.items():
         if not site.by_subject:
-            label, more = (PARTIAL, text.get("correlation")) if name == "root" else (name, text.get(name))
-            about = more or {"symbol": rf"\mathrm{{{name}}}", "unit": "1"}
-            entries = _entries(problem, name) if site.shape else [("", "")]
-            for k, (of, subscript) in enumerate(entries):
-                symbol = about["symbol"] + subscript
-                found.append(Quantity(label + of, symbol, about["unit"], begin + k, type(site.transform)))
+            label, told = (PARTIAL, "correlation") if name == "root" else (name, name)
+            for k, (of, subscript) in enumerate(_entries(problem, told) if site.shape else [("", "")]):
+                symbol, unit = text[told]["symbol"] + subscript, text[told]["unit"]
+                found.append(Quantity(label + of, symbol, unit, begin + k, type(site.transform)))
         begin += site.size
     return found
 
@@ -54,19 +51,17 @@ def described(problem: Problem | Population) -> dict[str, dict[str, str]]:
 
 def width(problem: Problem | Population, key: Any) -> Float[np.ndarray, " quantity"]:
     """The standard deviation of every quantity in the prior, where it is sampled."""
-    entry = problem.sites.shared
+    shared = problem.sites.shared
     if isinstance(problem, Problem):
-        return problem.sites.spread[entry]
-    return Density(problem).prior_draws(key, NUM_DRAWS)[:, entry].std(axis=0)
+        return problem.sites.spread[shared]
+    return of_prior(problem, key, NUM_DRAWS)[:, shared].std(axis=0)
 
 
 def _entries(problem: Any, name: str) -> list[tuple[str, str]]:
-    """What follows the name, and the symbol, of every entry of a vector."""
-    effects = list(problem.variability.effects)
-    symbol: Mapping[str, str] = {effect: problem.describe()[effect]["symbol"] for effect in effects}
-    if name == "omega":
-        return [(f"[{x}]", f"_{{{symbol[x]}}}") for x in effects]
-    if name == "root":
-        pairs = [(effects[i], effects[j]) for i, j in zip(*np.tril_indices(len(effects), -1), strict=True)]
-        return [(f"[{a}~{b}]", rf"_{{{symbol[a]}\,{symbol[b]}}}") for a, b in pairs]
-    return [(f"[{study}:{analyte}]", f"_{{{i + 1}}}") for i, (study, analyte) in enumerate(problem.assays.scales)]
+    """What follows the name, and the symbol, of every entry of a vector: the parameters it belongs to, or its number."""
+    (axis,), known = dimensions(problem)[name], problem.describe()
+    found = []
+    for i, label in enumerate(coordinates(problem)[axis]):
+        symbols = [known[x]["symbol"] for x in label.split("~") if x in known] or [str(i + 1)]
+        found.append((f"[{label}]", "_{" + r"\,".join(symbols) + "}"))
+    return found

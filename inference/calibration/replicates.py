@@ -82,7 +82,7 @@ def drawn(
     keys = np.stack([np.asarray(key) for key in branches(key_noise, MOST * num)])
     most = MOST * num if truth is None else len(truth)
     if truth is None:
-        truth = _of_prior(problem, key_truth, most)
+        truth = of_prior(problem, key_truth, most)
     values, okay, tried = np.zeros((0, len(problem.data))), np.zeros(0, bool), 0
     while okay.sum() < num and tried < most:
         part = slice(tried, min(tried + max(num, BLOCK), most))
@@ -99,7 +99,7 @@ def drawn(
     return Replicates(truth[chosen], [limits.read(problem.data, values[i]) for i in chosen], last, last - num)
 
 
-def _of_prior(problem: Problem | Population, key: PRNGKeyArray, num: int) -> Float[np.ndarray, "replicate parameter"]:
+def of_prior(problem: Problem | Population, key: PRNGKeyArray, num: int) -> Float[np.ndarray, "replicate parameter"]:
     """Positions drawn from the prior; where what subjects have depends on the population, by its own program."""
     if isinstance(problem, Population):
         return np.asarray(problem.sites.positions(problem.draw(key, num)))
