@@ -269,14 +269,14 @@ def test_checks_can_be_made_again_from_the_tree(quick_run):
 def test_a_spoilt_reading_is_flagged_by_name_and_a_sound_table_is_not(tmp_path):
     """From a table to a report: twenty-four readings, then the same with one of them five times too large."""
     made, times = tmp_path / "made", [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16]
-    short = ["sampler=independence_short", "report=false"]
-    assert run(["fit", "data=synthetic", f"data.times_h={times}", *short, f"hydra.run.dir={made}"]) == 0
+    walkers = ["sampler=independence_walkers", "report=false"]
+    assert run(["fit", "data=synthetic", f"data.times_h={times}", *walkers, f"hydra.run.dir={made}"]) == 0
     assert json.loads((made / "manifest.json").read_text())["flagged"] == []
     table = pd.read_csv(made / "observations.csv")
     table.loc[table["time_h"] == 5, "value"] *= 5
     table.to_csv(tmp_path / "spoilt.csv", index=False)
     spoilt = tmp_path / "spoilt"
-    assert run(["fit", "data=csv", f"data.path={tmp_path / 'spoilt.csv'}", *short, f"hydra.run.dir={spoilt}"]) == 0
+    assert run(["fit", "data=csv", f"data.path={tmp_path / 'spoilt.csv'}", *walkers, f"hydra.run.dir={spoilt}"]) == 0
     assert "outlier" in json.loads((spoilt / "manifest.json").read_text())["flagged"]
     found = pd.read_csv(spoilt / "checks.csv").set_index("check")
     assert "IL-6 of S01 at 5 h" in found.loc["outlier", "says"]
