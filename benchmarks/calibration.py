@@ -35,7 +35,7 @@ JOBS = {
         *("model=endotoxin", "prior=endotoxin", "data=synthetic", "data.times_h=[0,1,1.5,2,3,4,6,8]"),
         *("data.analytes=[tnf,il6,il10]", "noise=per_analyte"),
     ],
-    "network": ["experiment=timing", *LOOSE],
+    "network": ["experiment=timing", "sampler=independence_short", *LOOSE],
     "posterior": [*MINIMAL, "posterior=true", "num_replicates=100"],
     "population": [
         *(*hierarchical.OVERRIDES, "sampler.target_accept=0.95", "sampler.num_warmup=400"),

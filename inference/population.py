@@ -1,7 +1,7 @@
 """The posterior of a population: subjects of one or more studies, alike but not the same."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +12,7 @@ import numpyro
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.handlers import seed, substitute
 
-from cytostorm.models import Solver, replace
+from cytostorm.models import Solver, constant, quantities, replace
 
 from .arguments import jitted
 from .assay import Assays
@@ -22,7 +22,7 @@ from .noise import LogNormal, Noise
 from .observations import Observations, joined
 from .panel import Arm, Panel, panel
 from .prior import Belief, Priors
-from .problem import Reading, described
+from .problem import Problem, Reading, described
 from .site import Sites, Values, positive
 from .variability import Variability
 
@@ -196,12 +196,24 @@ class Population(eqx.Module):
         parts = [p.value(theta[np.array(p.members)]) for p in self.panels]
         return self._gather(values, [(jnp.log(x), okay) for x, okay in parts])
 
+    def linearize(
+        self, theta: Float[Array, "subject parameter"]
+    ) -> tuple[Float[Array, " obs"], Float[Array, "obs parameter"], Bool[Array, " subject"]]:
+        """The log-prediction of every reading before its assay, its derivatives along the log-parameters of its subject, and
+        which subjects could be solved."""
+        log_f, jacobian, okay = zip(*(p.linearize(theta[np.array(p.members)]) for p in self.panels), strict=True)
+        return self._by_row(log_f), self._by_row(jacobian), self._by_member(okay)
+
     def _gather(self, values: Values, parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
         """Predictions and success in the order of the cohort, on the scale of each assay."""
-        rows = np.argsort([row for p in self.panels for row in p.rows])
-        members = np.argsort([i for p in self.panels for i in p.members])
-        log_f = jnp.concatenate([x for x, _ in parts])[rows]
-        return self.assays.read(log_f, values), jnp.concatenate([okay for _, okay in parts])[members]
+        log_f, okay = zip(*parts, strict=True)
+        return self.assays.read(self._by_row(log_f), values), self._by_member(okay)
+
+    def _by_row(self, parts: Sequence[Array]) -> Array:
+        return jnp.concatenate(parts)[np.argsort([row for p in self.panels for row in p.rows])]
+
+    def _by_member(self, parts: Sequence[Array]) -> Array:
+        return jnp.concatenate(parts)[np.argsort([i for p in self.panels for i in p.members])]
 
     def by_subject(self, each: Float[Array, "obs ..."]) -> Float[Array, "subject ..."]:
         """The sums over the readings of every subject."""
@@ -228,6 +240,14 @@ class Population(eqx.Module):
         with numpyro.plate("obs_id", len(self.data)):
             reading = Reading(self.noise, log_f, values, self.data, self.scatter)
             numpyro.sample("y", reading, obs=jnp.asarray(self.data.value))
+
+    def alone(self, subject: Subject) -> Problem:
+        """The readings of one subject as a problem of its own, whose prior is that of the medians."""
+        arm, known = self.arm(subject), quantities(self.arm(subject).model)
+        own = {n: x for n, x in subject.covariates.items() if n in known and n not in self.priors}
+        data = dataclasses.replace(subject.data, n=np.zeros_like(subject.data.n)).sorted_out()
+        model = replace(arm.model, {name: constant(x) for name, x in own.items()})
+        return Problem(model, subject.under(arm.scenario), data, self.priors, self.noise, self.solver)
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Symbol, unit and meaning of every sampled scalar."""

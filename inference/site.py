@@ -118,6 +118,11 @@ class Sites(eqx.Module):
         return self.blocks[0]
 
     @property
+    def common(self) -> "Sites":
+        """The sites that all subjects share, side by side: their position is that part of a position."""
+        return Sites({name: site for name, site in self.parts.items() if not site.by_subject})
+
+    @property
     def centre(self) -> Float[np.ndarray, " parameter"]:
         """The position in the middle of the prior."""
         return np.concatenate([np.full(site.size, site.centre) for site in self.parts.values()])

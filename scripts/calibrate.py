@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 from rich.markup import escape
 
 import cytostorm.inference as ci
-from cytostorm.inference.calibration import findings, fits, quantities, replicates
+from cytostorm.inference import quantities
+from cytostorm.inference.calibration import findings, fits, replicates
 from cytostorm.inference.keys import branches, generator, root
 from cytostorm.inference.style import save_figure
 from cytostorm.inference.summary import records
@@ -99,8 +100,11 @@ def asked(cfg: DictConfig) -> tuple[ci.Problem | ci.Population, list[ci.Sampler]
     if population and cfg.posterior:
         raise BadConfig("`posterior` is true, and takes one subject; a population is calibrated around its prior")
     samplers = [build(one) for one in (cfg.sampler, cfg.again) if one is not None]
-    if population and any(isinstance(one, ci.Independence) for one in samplers):
-        raise BadConfig("a population has too many parameters for a mixture; use sampler=nuts_population again=null")
+    if population and isinstance(samplers[0], ci.Independence):
+        raise BadConfig("a population has too many parameters for a mixture; use sampler=nuts_population")
+    if population and isinstance(samplers[-1], ci.Independence):
+        console.print("a population has too many parameters for `again`, a mixture: no fit is made anew")
+        samplers.pop()
     problem = prepare(cfg)[0]
     return problem, samplers, [type(one).__name__ for one in samplers]
 

@@ -33,8 +33,9 @@ from cytostorm.inference import (
     Problem,
     Stuck,
     Variability,
+    quantities,
 )
-from cytostorm.inference.calibration import findings, fits, quantities, ranks, replicates
+from cytostorm.inference.calibration import findings, fits, ranks, replicates
 from cytostorm.inference.keys import branches, generator, root
 from cytostorm.inference.observations import joined
 from cytostorm.inference.samplers.starts import without_climbs
@@ -152,8 +153,12 @@ def test_a_population_is_ranked_by_what_its_subjects_share():
     """A hierarchy with a closed form passes, and one whose median is told too narrowly is caught."""
     problem = hierarchy([VALUES] * PEOPLE, Effect(SPREAD))
     assert quantities.described(problem) == {
-        "w": {"symbol": "w", "unit": "pg/mL"},
-        "omega[w]": {"symbol": r"\omega_{w}", "unit": "1"},
+        "w": {"symbol": "w", "unit": "pg/mL", "meaning": "level"},
+        "omega[w]": {
+            "symbol": r"\omega_{w}",
+            "unit": "1",
+            "meaning": "SD of the logarithm of a parameter between subjects",
+        },
     }
     right, narrow = (calibrated(problem, of_hierarchy(stretch)) for stretch in (1.0, 0.5))
     assert list(right.index) == ["w", "omega[w]", fits.LIKELIHOOD]
@@ -482,7 +487,7 @@ def test_no_second_sampler_is_used_where_it_is_null():
 
 
 REFUSED = [
-    ("variability=endotoxemia", "use sampler=nuts_population again=null"),
+    ("variability=endotoxemia", "use sampler=nuts_population"),
     ("variability=endotoxemia posterior=true", "a population is calibrated around its prior"),
     ("num_replicates=5", "`num_replicates` is 5; give 20 or more"),
     ("num_ranks=3", "`num_ranks` is 3"),
@@ -513,7 +518,7 @@ def test_a_population_is_calibrated_through_the_command_line(tmp_path):
     asked = ["calibrate", "experiment=own", f"model.path={DECAY}", "data=cohort", f"data.path={tmp_path / 't.csv'}"]
     asked += ["+variability._target_=cytostorm.inference.Variability", "+variability.effects.k.centred=true"]
     asked += ["+variability.effects.k.omega={median: 0.3, fold: 2.0}", "sampler.target_accept=0.95"]
-    asked += ["sampler=nuts_population", "again=null", "num_replicates=20", "num_ranks=20"]
+    asked += ["sampler=nuts_population", "num_replicates=20", "num_ranks=20"]
     assert run([*asked, f"hydra.run.dir={tmp_path / 'out'}"]) == 0
     table = pd.read_csv(tmp_path / "out" / "calibration.csv", index_col="parameter")
     assert list(table.index) == ["begun", "k", "sigma", "omega[k]", fits.LIKELIHOOD]

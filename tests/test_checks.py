@@ -267,7 +267,7 @@ def test_checks_can_be_made_again_from_the_tree(quick_run):
 
 @pytest.mark.slow
 def test_a_spoilt_reading_is_flagged_by_name_and_a_sound_table_is_not(tmp_path):
-    """From a table to a report: twenty-four readings, then the same with one of them five times too large."""
+    """From a table to a report: eighteen readings, then the same with one of them five times too large."""
     made, times = tmp_path / "made", [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16]
     walkers = ["sampler=independence_walkers", "report=false"]
     assert run(["fit", "data=synthetic", f"data.times_h={times}", *walkers, f"hydra.run.dir={made}"]) == 0

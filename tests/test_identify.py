@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import ClassVar
 
 import jax
@@ -19,12 +20,14 @@ from cytostorm.inference import LogNormal, Prior, Priors, Problem
 from cytostorm.inference.identifiability import design, directions
 from cytostorm.inference.identifiability.findings import expected
 from cytostorm.inference.identifiability.information import Everywhere, of_readings, rows, told
-from cytostorm.inference.identifiability.profile import DROP, Profile, limits, profiles
+from cytostorm.inference.identifiability.profile import DROP, Profile, axes_of, limits, profiles
 from cytostorm.inference.identifiability.scaling import scaled
 from cytostorm.models import Scenario, State, bolus, quantity
 from cytostorm.scripts.cli import run
 from cytostorm.scripts.compose import composed
 from cytostorm.scripts.problem import prepare
+
+DECAY = Path(__file__).parent / "own" / "decay.py"
 
 
 class Product(Level):
@@ -145,7 +148,7 @@ def test_directions_of_a_flat_space_are_as_short_as_they_can_be():
 
 def test_the_profile_of_a_normal_mean_is_its_parabola():
     problem = conjugate()
-    (profile,), climber = profiles(Everywhere(told, problem), problem.sites.centre[None], 9)
+    (profile,), climber = profiles(Everywhere(told, problem), axes_of(problem), problem.sites.centre[None], 9)
     mean, error = np.mean(np.log(VALUES)), 0.5 / np.sqrt(len(VALUES))
     np.testing.assert_allclose(profile.drop, 0.5 * ((np.log(profile.values) - mean) / error) ** 2, atol=1e-3)
     np.testing.assert_allclose(np.log([profile.low, profile.high]), mean + error * norm.ppf([0.025, 0.975]), atol=2e-3)
@@ -154,7 +157,7 @@ def test_the_profile_of_a_normal_mean_is_its_parabola():
 
 
 def test_factors_of_a_product_have_flat_profiles():
-    found, _ = profiles(Everywhere(told, two()), two().sites.centre[None], 7)
+    found, _ = profiles(Everywhere(told, two()), axes_of(two()), two().sites.centre[None], 7)
     assert [p.kind for p in found] == ["flat", "flat"]
     assert max(p.drop.max() for p in found) < 0.1
 
@@ -162,7 +165,7 @@ def test_factors_of_a_product_have_flat_profiles():
 def test_readings_below_a_limit_bound_from_above_alone():
     data = readings([0.0, 1.0, 2.0], [0.5] * 3, cens=[-1] * 3, limit=[0.5] * 3)
     problem = Problem(Level(), Scenario(), data, WIDE, LogNormal(Prior(0.2, 1.1)))
-    (profile, _), _ = profiles(Everywhere(told, problem), problem.sites.centre[None], 9)
+    (profile, _), _ = profiles(Everywhere(told, problem), axes_of(problem), problem.sites.centre[None], 9)
     assert profile.kind == "bounded above"
     assert 0.4 < profile.high < 1.0
 
@@ -329,7 +332,9 @@ REFUSED = [
     ("pair=[gamma]", "`pair` is ['gamma']; name two of: gamma"),
     ("fit=nowhere", "no such run folder"),
     ("fit=nowhere prior=storm", "`prior` and `fit` are both given"),
-    ("variability=endotoxemia", "identify takes one subject"),
+    ("variability=endotoxemia", "use sampler=nuts_population, or give its `fit`"),
+    ("subject=S01", "`subject` is S01, and this is no population"),
+    ("experiment=endotoxemia_population subject=Nobody", "`subject` is Nobody, who is not of the population"),
 ]
 
 
@@ -360,3 +365,34 @@ def test_rows_are_those_of_the_whole_information(product):
     problem, x, found = product
     each = jax.device_get(Everywhere(rows, problem)(x))
     np.testing.assert_allclose(np.einsum("do,dop,doq->dpq", each.weight, each.jacobian, each.jacobian), found.information)
+
+
+@pytest.mark.slow
+def test_what_the_subjects_of_a_population_share_is_identified_sampled_or_from_a_fit(tmp_path):
+    """Twelve people who remove a tracer at rates of their own: rates well, their spread partly; the same from a fit."""
+    rng, rows = np.random.default_rng(0), []
+    for i in range(12):
+        rate = 0.3 * np.exp(0.3 * rng.standard_normal())
+        rows += [f"S{i},{t},tracer,{10 * np.exp(0.1 * rng.standard_normal() - rate * t):.3g},mg/L" for t in (1, 2, 4, 6)]
+    (tmp_path / "t.csv").write_text("\n".join(["subject,time_h,analyte,value,unit", *rows]) + "\n")
+    asked = ["experiment=own", f"model.path={DECAY}", "data=cohort", f"data.path={tmp_path / 't.csv'}"]
+    asked += ["+variability._target_=cytostorm.inference.Variability", "+variability.effects.k.centred=true"]
+    asked += ["+variability.effects.k.omega={median: 0.3, fold: 2.0}", "sampler.target_accept=0.95"]
+    asked += ["sampler=nuts_population"]
+    assert run(["fit", *asked, "report=false", f"hydra.run.dir={tmp_path / 'fit'}"]) == 0
+    short = ["num_draws=32", "next.num_draws=20", "next.treatments=[]", "subject=S3"]
+    assert run(["identify", *asked, *short, f"hydra.run.dir={tmp_path / 'a'}"]) == 0
+    assert run(["identify", f"fit={tmp_path / 'fit'}", f"own={DECAY}", *short, f"hydra.run.dir={tmp_path / 'b'}"]) == 0
+    a, b = (pd.read_csv(tmp_path / name / "identifiability.csv", index_col="parameter") for name in "ab")
+    assert list(a.index) == ["begun", "k", "sigma", "omega[k]"]
+    assert a.loc["k", "verdict"].startswith("told well: ")
+    assert a.loc["omega[k]", "verdict"].startswith("partly told: ")
+    assert (a["profile"] == "bounded").all()
+    assert ((a["estimate"] > a["q5"]) & (a["estimate"] < a["q95"])).all()
+    # Of sigma what 48 readings tell that do not go into the mean and the rates of 12 people.
+    assert a.loc["sigma", "standard_error"] == pytest.approx((2 * (48 - 12 - 1)) ** -0.5, rel=0.05)
+    np.testing.assert_allclose(a["standard_error"], b["standard_error"], rtol=1e-9)  # of the same prior draws
+    np.testing.assert_allclose(a["contraction"], b["contraction"], atol=0.05)
+    np.testing.assert_allclose(np.log(a["profile_low"]), np.log(b["profile_low"]), atol=0.05)
+    first = [pd.read_csv(tmp_path / name / "kinds.csv").loc[0] for name in "ab"]
+    assert first[0]["gain"] == pytest.approx(first[1]["gain"], rel=0.1)

@@ -117,7 +117,8 @@ ORDER = {
     "inference": [
         *("keys", "analyte", "cells", "covariates", "observations", "cohort", "tables", "prior", "site", "noise"),
         *("gradient", "problem", "synthetic", "assay", "variability", "panel", "arguments", "population"),
-        *("samplers", "predictive", "population_tree", "summary", "posterior", "verdict", "style", "figures", "prediction"),
+        *("samplers", "predictive", "population_tree", "quantities"),
+        *("summary", "posterior", "verdict", "style", "figures", "prediction"),
         *(
             "decisions",
             "warning",
@@ -149,9 +150,10 @@ ORDER["inference/decisions"] = [
 ]
 ORDER["inference/warning"] = ["arriving", "alarm", "rivals", "scores", "replay", "warning_figures"]
 ORDER["inference/identifiability"] = [
-    *("information", "directions", "profile", "scaling", "design", "findings", "identifiability_figures"),
+    *("information", "shared", "marginal", "directions", "profile", "scaling", "design", "findings"),
+    "identifiability_figures",
 ]
-ORDER["inference/calibration"] = ["replicates", "quantities", "ranks", "fits", "findings", "calibration_figures"]
+ORDER["inference/calibration"] = ["replicates", "ranks", "fits", "findings", "calibration_figures"]
 ORDER["inference/report"] = [
     *("page", "curves", "draws", "fit_report", "decision_report", "warning_report", "forecast_report"),
 ]

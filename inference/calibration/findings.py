@@ -8,9 +8,9 @@ import pandas as pd
 
 from ..population import Population
 from ..problem import Problem
+from ..quantities import quantities
 from ..summary import records
 from .fits import LIKELIHOOD, Fit
-from .quantities import quantities
 from .ranks import CENTRAL, LEVEL, Band, band, covered, likely
 from .replicates import Replicates
 

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ..arguments import by_blocks, jitted
-from ..keys import branches, generator
+from ..keys import branches
 from ..observations import KINDS, Observations, joined
 from ..population import Population
 from ..problem import Problem
+from ..quantities import of_prior
 from ..samplers import Density, NoStart
 
 BLOCK = 64  # replicates that are drawn side by side
@@ -97,13 +98,6 @@ def drawn(
     chosen = np.flatnonzero(okay)[:num]
     last = int(chosen[-1]) + 1
     return Replicates(truth[chosen], [limits.read(problem.data, values[i]) for i in chosen], last, last - num)
-
-
-def of_prior(problem: Problem | Population, key: PRNGKeyArray, num: int) -> Float[np.ndarray, "replicate parameter"]:
-    """Positions drawn from the prior; where what subjects have depends on the population, by its own program."""
-    if isinstance(problem, Population):
-        return np.asarray(problem.sites.positions(problem.draw(key, num)))
-    return np.asarray(problem.sites.drawn(generator(key).standard_normal((num, problem.sites.size))))
 
 
 def _readings(

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 FLAT = 1.0  # a singular value below it: the prior tells more
 NOTHING = 0.1  # below it the readings take less than one per cent off the variance
@@ -25,6 +25,15 @@ def spectra(information: Float[np.ndarray, "draw p p"], spread: Float[np.ndarray
     scaled = spread[:, None] * information * spread
     values, vectors = np.linalg.eigh((scaled + np.swapaxes(scaled, 1, 2)) / 2)
     return np.sqrt(np.maximum(values[:, ::-1], 0.0)), vectors[:, :, ::-1]
+
+
+def about(
+    information: Float[np.ndarray, "draw p p"], spread: Float[np.ndarray, " p"], kept: Bool[np.ndarray, " p"]
+) -> Float[np.ndarray, "draw k k"]:
+    """The information about those that are kept, where of the others nothing is known but their priors and the readings."""
+    own, cross = information[:, kept][:, :, kept], information[:, kept][:, :, ~kept]
+    others = information[:, ~kept][:, :, ~kept] + np.diag(spread[~kept] ** -2.0)
+    return own - cross @ np.linalg.solve(others, np.swapaxes(cross, 1, 2))
 
 
 def sparse(basis: Float[np.ndarray, "p m"]) -> Float[np.ndarray, "p m"]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ..problem import Problem
+from ..quantities import Quantity
 from ..summary import plain, records, taught
 from .directions import FLAT
 from .profile import Profile
@@ -33,45 +33,55 @@ def expected(information: Float[np.ndarray, "point p p"], spread: Float[np.ndarr
     return pd.DataFrame(columns)
 
 
-def learned(problem: Problem, draws: Mapping[str, Float[np.ndarray, "chain draw"]]) -> pd.DataFrame:
-    """Per parameter: median and 90 % interval of the posterior, contraction, and what it says in a word."""
+def learned(
+    told: Sequence[Quantity], draws: Float[np.ndarray, "draw quantity"], width: Float[np.ndarray, " quantity"]
+) -> pd.DataFrame:
+    """Per quantity: median and 90 % interval of the posterior, contraction, and what it says in a word.
+
+    `draws` are positions of it, and `width` the prior's standard deviations along them.
+    """
     rows = []
-    for name, prior in problem.sampled.items():
-        x = np.asarray(draws[name]).ravel()
-        low, middle, high = np.quantile(x, (0.05, 0.5, 0.95))
-        contraction = 1 - float(np.var(np.log(x))) / prior.log_sd**2
+    for quantity, x, wide in zip(told, draws.T, width, strict=True):
+        low, middle, high = np.quantile(quantity.told(x), (0.05, 0.5, 0.95))
+        contraction = 1 - float(np.var(x)) / wide**2
         rows.append((middle, low, high, contraction, taught(contraction)))
     return pd.DataFrame(rows, columns=["median", "q5", "q95", "contraction", "taught"])
 
 
 def table(
-    problem: Problem,
-    information: Float[np.ndarray, "point p p"],
-    draws: Mapping[str, Float[np.ndarray, "chain draw"]],
+    told: Sequence[Quantity],
+    centre: Float[np.ndarray, " quantity"],
+    width: Float[np.ndarray, " quantity"],
+    information: Float[np.ndarray, "point quantity quantity"],
+    draws: Float[np.ndarray, "draw quantity"],
     found: Sequence[Profile],
     scaling: pd.DataFrame,
     directions: pd.DataFrame,
 ) -> pd.DataFrame:
-    """One row per sampled parameter: all that was found of it, and a verdict in plain words."""
-    text = problem.describe()
+    """One row per quantity: all that was found of it, and a verdict in plain words.
+
+    The prior has its middle at the position `centre` and the standard deviations `width`; `draws` are positions of the
+    posterior. Of what has no profile its columns are empty.
+    """
     about = pd.DataFrame(
         {
-            "parameter": list(text),
-            "symbol": [x["symbol"] for x in text.values()],
-            "unit": [x["unit"] for x in text.values()],
-            "prior_median": [p.median for p in problem.sampled.values()],
-            "prior_log_sd": [p.log_sd for p in problem.sampled.values()],
+            "parameter": [q.name for q in told],
+            "symbol": [q.symbol for q in told],
+            "unit": [q.unit for q in told],
+            "prior_median": [float(q.told(x)) for q, x in zip(told, centre, strict=True)],
+            "prior_log_sd": width,
         }
     )
-    fitted = pd.DataFrame([(p.kind, p.estimate, p.low, p.high) for p in found])
+    ends = {p.name: (p.kind, p.estimate, p.low, p.high) for p in found}
+    fitted = pd.DataFrame([ends.get(q.name, ("", np.nan, np.nan, np.nan)) for q in told])
     fitted.columns = ["profile", "estimate", "profile_low", "profile_high"]
-    parts = [about, expected(information, problem.sites.spread), fitted, learned(problem, draws)]
+    parts = [about, expected(information, width), fitted, learned(told, draws, width)]
     whole = pd.concat([*parts, scaling.reset_index(drop=True)], axis=1)
-    with_others = [confounded(name, directions) for name in text]
+    with_others = [confounded(q.name, directions) for q in told]
     whole["confounded_with"] = [" ".join(others) for others, _ in with_others]
     rows = zip(records(whole), with_others, strict=True)
     whole["verdict"] = [verdict(row, others, words) for row, (others, words) in rows]
-    return whole.assign(meaning=[x["meaning"] for x in text.values()])
+    return whole.assign(meaning=[q.meaning for q in told])
 
 
 def confounded(name: str, directions: pd.DataFrame) -> tuple[list[str], str]:
@@ -89,6 +99,8 @@ def verdict(row: Mapping[str, Any], others: Sequence[str], words: str) -> str:
     alone = {"bounded below": f"above {low}{unit}", "bounded above": f"below {high}{unit}", "flat": "open"}
     if row["taught"] != "well" and others:
         said += f": {words}"
+    elif not row["profile"]:
+        said += f": {plain(row['q5'])} to {plain(row['q95'])}{unit}"  # the posterior's
     elif row["profile"] == "bounded":
         said += f": {low} to {high}{unit}"
     elif row["taught"] == "hardly":
@@ -101,8 +113,11 @@ def verdict(row: Mapping[str, Any], others: Sequence[str], words: str) -> str:
 
 
 def said(tables: Mapping[str, pd.DataFrame], most: int = 6) -> list[str]:
-    """The findings in words: of each parameter, of combinations, and of the next readings."""
-    lines = [f"{row['parameter']}: {row['verdict']}" for row in records(tables["identifiability"])]
+    """The findings in words: of each parameter that has a profile, of combinations, and of the next readings."""
+    table = tables["identifiability"]
+    lines = [f"{row['parameter']}: {row['verdict']}" for row in records(table[table["profile"] != ""])]
+    if rest := np.count_nonzero(table["profile"] == ""):
+        lines.append(f"{rest} correlations between subjects, which have no profile, are in identifiability.csv")
     told_of = (tables["singular_values"] > FLAT).sum(axis=1)
     size = tables["singular_values"].shape[1]
     lines.append(

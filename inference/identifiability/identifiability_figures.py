@@ -44,7 +44,9 @@ def profiled(found: Sequence[Profile], text: dict[str, dict[str, str]], table: p
     interval of the posterior."""
     with styled():
         figure, axes = panels(len(found), 4, (3.1, 2.3), sharey=True)
-        for ax, p, row in zip(axes.flat, found, records(table), strict=False):
+        rows = {row["parameter"]: row for row in records(table)}
+        for ax, p in zip(axes.flat, found, strict=False):
+            row = rows[p.name]
             ax.axhline(DROP, color=ORANGE, lw=1.2, ls="--", label="95 % threshold")
             ax.axvspan(row["q5"], row["q95"], color=GREY, alpha=0.3, lw=0, label="posterior 90 %")
             ax.plot(p.values, p.drop, "o-", ms=3, color=BLUE, mfc="white", lw=1.5, label="profile")

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..arguments import by_blocks, jitted
+from ..population import Population
 from ..problem import Problem
 from ..site import Values
 
@@ -71,7 +72,9 @@ def rows(problem: Problem, x: Float[Array, " parameter"]) -> Rows:
     return Rows(okay, jacobian, of_readings(problem, values, log_f)[:, 0, 0])
 
 
-def of_readings(problem: Problem, values: Values, log_f: Float[Array, " obs"]) -> Float[Array, "obs entry entry"]:
+def of_readings(
+    problem: Problem | Population, values: Values, log_f: Float[Array, " obs"]
+) -> Float[Array, "obs entry entry"]:
     """The information of each reading about its log-prediction and the logarithm of every noise parameter.
 
     By quadrature over what the reading might have been, whatever the noise. A censored one is taken as it is: its
@@ -95,11 +98,11 @@ def of_readings(problem: Problem, values: Values, log_f: Float[Array, " obs"]) -
     return counts[:, None, None] * jnp.where((data.cens == 0)[:, None, None], free, tail)
 
 
-def _density(problem: Problem, values: Values, log_f: Array, value: Array) -> Float[Array, " obs"]:
-    return problem.data.counted(problem.noise.log_density(log_f, values, problem.data.reading(value)))
+def _density(problem: Problem | Population, values: Values, log_f: Array, value: Array) -> Float[Array, " obs"]:
+    return problem.data.counted(problem.noise.log_density(log_f, values, problem.data.reading(value), problem.scatter))
 
 
-def _slopes(problem: Problem, values: Values, log_f: Array, value: Array) -> Float[Array, "obs entry"]:
+def _slopes(problem: Problem | Population, values: Values, log_f: Array, value: Array) -> Float[Array, "obs entry"]:
     """The slopes of every reading's log-density along its log-prediction and the logarithm of every noise parameter."""
     names = [name for name in problem.sampled if name not in problem.priors]
 
@@ -110,7 +113,7 @@ def _slopes(problem: Problem, values: Values, log_f: Array, value: Array) -> Flo
     return jax.jacfwd(moved)(jnp.zeros(1 + len(names)))
 
 
-def _bend(problem: Problem, values: Values, log_f: Array, value: Array) -> Float[Array, " obs"]:
+def _bend(problem: Problem | Population, values: Values, log_f: Array, value: Array) -> Float[Array, " obs"]:
     """Minus the second derivative of every reading's log-density along its log-prediction."""
 
     def slope(by: Array) -> Array:
@@ -122,7 +125,7 @@ def _bend(problem: Problem, values: Values, log_f: Array, value: Array) -> Float
 class Everywhere[T]:
     """`told` or `rows` of a problem at any number of positions: one compiled program, in blocks of `BLOCK`."""
 
-    def __init__(self, function: Callable[[Problem, Array], T], problem: Problem):
+    def __init__(self, function: Callable[[Any, Array], T], problem: Problem | Population):
         self.problem = problem
         self._program = jitted(lambda problem, x: jax.vmap(function, (None, 0))(problem, x), problem)
 

@@ -11,14 +11,15 @@ $2.6^2/(2 \cdot 10^2) = 0.03$ at the ends of the prior, against a threshold of 1
 keeps its own prior, which is: with as many parameters as readings the likelihood has no maximum as the noise goes to zero.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import chi2, norm
 
-from .information import Everywhere, Told
+from ..problem import Problem
+from .information import Told
 
 DROP = float(chi2.ppf(0.95, 1)) / 2  # of the log-likelihood, at the ends of the interval
 MASS = 0.99  # of the prior, over which a parameter is profiled
@@ -30,6 +31,7 @@ ENOUGH = 1e-3  # a climb that gains less is at its end
 FARTHEST = 1.0  # in standard deviations of the prior: the longest step along any parameter
 
 type Positions = Float[np.ndarray, "lane parameter"]
+type Look = Callable[[Positions], Told]
 type Report = Callable[[int, int], None]
 
 
@@ -53,6 +55,23 @@ class Profile(NamedTuple):
         return "bounded" if below and above else "bounded below" if below else "bounded above" if above else "flat"
 
 
+class Axes(NamedTuple):
+    """Along what is climbed: names, the middle and the standard deviations of the prior, which are held by `LOOSE` priors in
+    the place of their own, and which have a profile."""
+
+    names: Sequence[str]
+    centre: Float[np.ndarray, " parameter"]
+    spread: Float[np.ndarray, " parameter"]
+    loose: Bool[np.ndarray, " parameter"]
+    shown: Bool[np.ndarray, " parameter"]
+
+
+def axes_of(problem: Problem) -> Axes:
+    """The parameters of a problem: those of the noise keep their priors."""
+    own = np.array([name in problem.priors for name in problem.sampled])
+    return Axes(list(problem.sampled), problem.sites.centre, problem.sites.spread, own, np.ones(len(own), bool))
+
+
 class Heights(NamedTuple):
     """Climbs side by side: where each is, its objective, and the log-likelihood that counts."""
 
@@ -64,12 +83,10 @@ class Heights(NamedTuple):
 class Climber:
     """Climbs to the largest likelihood, side by side, with some parameters of each held."""
 
-    def __init__(self, look: Everywhere[Told]):
-        problem = look.problem
-        sites, own = problem.sites, np.array([name in problem.priors for name in problem.sampled])
-        self.centre, self.spread = sites.centre, sites.spread
-        self._loose = np.where(own, (LOOSE * sites.spread) ** -2.0, 0.0)
-        self._noise = np.where(own, 0.0, sites.spread**-2.0)
+    def __init__(self, look: Look, axes: Axes):
+        self.centre, self.spread = axes.centre, axes.spread
+        self._loose = np.where(axes.loose, (LOOSE * axes.spread) ** -2.0, 0.0)
+        self._noise = np.where(axes.loose, 0.0, axes.spread**-2.0)
         self._look = look
         self.num_solves = self.num_failed = 0
 
@@ -112,9 +129,9 @@ def _along(up: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 
 def profiles(
-    look: Everywhere[Told], starts: Positions, num_points: int = 15, report: Report = lambda done, total: None
+    look: Look, axes: Axes, starts: Positions, num_points: int = 15, report: Report = lambda done, total: None
 ) -> tuple[list[Profile], Climber]:
-    """The profile of every sampled parameter, at `num_points` values over the prior's central 99 %, the estimate among them.
+    """The profiles that are shown of `axes`, at `num_points` values over the prior's central 99 %, the estimate among them.
 
     `look` is `told` of the problem. The climb to the estimate begins at each of `starts`.
 
@@ -122,11 +139,11 @@ def profiles(
     """
     if num_points < FEWEST_POINTS:
         raise ValueError(f"`num_points` of a profile is {num_points}; give {FEWEST_POINTS} or more")
-    climber, names, each = Climber(look), list(look.problem.sampled), (num_points - 1) // 2
+    climber, own, each = Climber(look, axes), np.flatnonzero(axes.shown), (num_points - 1) // 2
     best = highest(climber, starts)
-    size = len(names)
-    which, side = np.repeat(np.arange(size), 2), np.tile([-1, 1], size)
-    held = np.arange(size) != which[:, None]
+    size = len(own)
+    which, side = np.repeat(own, 2), np.tile([-1, 1], size)
+    held = np.arange(len(axes.names)) != which[:, None]
     grid = _grid(climber, best, which, side, each)
     kept = [climber.look(np.repeat(best[None], 2 * size, axis=0))[0]]
     for k in range(each):
@@ -143,13 +160,13 @@ def profiles(
         report(each + number + 1, each * 2 * PASSES)
     x, counted = (np.stack([getattr(part, name) for part in kept], axis=1) for name in ("x", "counted"))
     merged = lambda part, i: np.concatenate([part[2 * i, :0:-1], part[2 * i + 1]])  # noqa: E731
-    found = [_Line(i, merged(x, i), merged(counted, i)) for i in range(size)]
+    found = [_Line(int(k), merged(x, i), merged(counted, i)) for i, k in enumerate(own)]
     top = counted.max()
     ends = np.concatenate([line.near(top) for line in found])  # of every interval, once more
     last = climber.climb(ends, held)
     found = [line.joined(last.x[2 * i : 2 * i + 2], last.counted[2 * i : 2 * i + 2]) for i, line in enumerate(found)]
     top = max(top, last.counted.max())
-    return [line.profile(name, top) for line, name in zip(found, names, strict=True)], climber
+    return [line.profile(axes.names[line.which], top) for line in found], climber
 
 
 class _Line(NamedTuple):

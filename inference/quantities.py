@@ -1,15 +1,15 @@
-"""What is ranked: the numbers that are sampled once for all subjects, by the names, symbols and units of tables."""
+"""The numbers that are sampled once for all subjects, by the names, symbols and units of tables."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, PRNGKeyArray
 from numpyro.distributions.transforms import CorrCholeskyTransform, ExpTransform
 
-from ..population import Population
-from ..population_tree import coordinates, dimensions, texts
-from ..problem import Problem
-from .replicates import of_prior
+from .keys import generator
+from .population import Population
+from .population_tree import coordinates, dimensions, texts
+from .problem import Problem
 
 NUM_DRAWS = 2000  # of the prior, to know how wide it is where that is in no formula
 PARTIAL = "partial_correlation"  # what a root of a correlation is made of (Lewandowski, Kurowicka and Joe 2009)
@@ -17,17 +17,27 @@ UNDO = {ExpTransform: np.exp, CorrCholeskyTransform: np.tanh}  # from a position
 
 
 class Quantity(NamedTuple):
-    """A number that is ranked: where it lies in a position, and how it is told."""
+    """A number that all subjects share: where it lies in a position, and how it is told."""
 
     name: str
     symbol: str
     unit: str
+    meaning: str
     entry: int
     transform: Any
 
+    @property
+    def positive(self) -> bool:
+        """Whether a position holds its logarithm."""
+        return self.transform is ExpTransform
+
     def value(self, position: Float[np.ndarray, " parameter"]) -> float:
         """Its value at a position."""
-        return float(UNDO.get(self.transform, np.asarray)(position[self.entry]))
+        return float(self.told(position[self.entry]))
+
+    def told(self, x: Float[Any, "*batch"]) -> Float[Any, "*batch"]:
+        """Its values where a position has these entries."""
+        return UNDO.get(self.transform, np.asarray)(x)
 
 
 def quantities(problem: Problem | Population) -> list[Quantity]:
@@ -38,15 +48,16 @@ def quantities(problem: Problem | Population) -> list[Quantity]:
         if not site.by_subject:
             label, told = (PARTIAL, "correlation") if name == "root" else (name, name)
             for k, (of, subscript) in enumerate(_entries(problem, told) if site.shape else [("", "")]):
-                symbol, unit = text[told]["symbol"] + subscript, text[told]["unit"]
-                found.append(Quantity(label + of, symbol, unit, begin + k, type(site.transform)))
+                about = text[told]
+                symbol = about["symbol"] + subscript
+                found.append(Quantity(label + of, symbol, about["unit"], about["meaning"], begin + k, type(site.transform)))
         begin += site.size
     return found
 
 
 def described(problem: Problem | Population) -> dict[str, dict[str, str]]:
-    """Symbol and unit of every quantity."""
-    return {q.name: {"symbol": q.symbol, "unit": q.unit} for q in quantities(problem)}
+    """Symbol, unit and meaning of every quantity."""
+    return {q.name: {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning} for q in quantities(problem)}
 
 
 def width(problem: Problem | Population, key: Any) -> Float[np.ndarray, " quantity"]:
@@ -55,6 +66,13 @@ def width(problem: Problem | Population, key: Any) -> Float[np.ndarray, " quanti
     if isinstance(problem, Problem):
         return problem.sites.spread[shared]
     return of_prior(problem, key, NUM_DRAWS)[:, shared].std(axis=0)
+
+
+def of_prior(problem: Problem | Population, key: PRNGKeyArray, num: int) -> Float[np.ndarray, "draw parameter"]:
+    """Positions drawn from the prior; where what subjects have depends on the population, by its own program."""
+    if isinstance(problem, Population):
+        return np.asarray(problem.sites.positions(problem.draw(key, num)))
+    return np.asarray(problem.sites.drawn(generator(key).standard_normal((num, problem.sites.size))))
 
 
 def _entries(problem: Any, name: str) -> list[tuple[str, str]]:
