@@ -116,13 +116,15 @@ def _many(cfg: DictConfig, it: Asked, ways: dict[str, Scenario], when: np.ndarra
     flat = {name: np.reshape(x, (-1, *x.shape[2:])) for name, x in values.items()}
     theta = flat.pop("theta") if "theta" in flat else np.asarray(individuals_of(problem, flat))
     at = shared.places(np.asarray(common.positions(flat)), theta)
-    heights = Everywhere(shared.heights, problem)(at, stage("scaling"))
+    priors, likelihood = Everywhere(shared.heights, problem)(at, stage("scaling"))
     positions = at[:, :size].reshape(*shape, size)
     logs = {q.name: positions[..., k] for k, q in enumerate(which)}
-    power = scaling.scaled(logs, *(np.asarray(x).reshape(shape) for x in heights))
+    alone = {q.name: np.asarray(priors)[:, k].reshape(shape) for k, q in enumerate(which)}
+    power = scaling.each_scaled(logs, alone, np.asarray(likelihood).reshape(shape))
     middle = at.mean(axis=0)
     starts = np.concatenate([middle[None, :size], at[thinned(len(at), NUM_CLIMBS - 1), :size]])
-    found, _ = profiles(Marginal(problem, middle), _axes(problem, which, wide), starts, cfg.num_points, stage("profiles"))
+    axes, on = _axes(problem, which, wide), stage("profiles")
+    found, _ = profiles(Marginal(problem, middle), axes, starts, cfg.num_points, on, passes=1)  # of one valley
     here = at[thinned(len(at), cfg.next.num_draws)] if cfg.next.at == "posterior" else prior[okay][: cfg.next.num_draws]
     report = stage("next")
     left = sensed(here)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from ..arguments import by_blocks, jitted
 from ..population import Population
 from ..site import Values
-from .information import Told, of_readings
+from .information import Told, of_places
 from .shared import Place, centre, effects, informed, parted, spreading, straight
 
 BLOCK = 16  # positions side by side
@@ -98,7 +98,7 @@ def _rows(problem: Population, fixed: Fixed, values: Values) -> Float[Array, "ob
 def _bent(problem: Population, fixed: Fixed, values: Values, log_f: Array) -> Float[Array, "subject effect effect"]:
     """The expected curvature of the effects of every subject, in units of their spread."""
     log_read, steep = jax.jvp(lambda f: problem.assays.read(f, values), (log_f,), (jnp.ones_like(log_f),))
-    weight = of_readings(problem, values, log_read)[:, 0, 0]
+    weight = of_places(problem, values, log_read)
     rows = steep[:, None] * _rows(problem, fixed, values)
     return jnp.eye(rows.shape[1]) + problem.by_subject(jnp.einsum("oa,o,ob->oab", rows, weight, rows))
 

@@ -102,38 +102,39 @@ class Climber:
 
     def climb(self, x: Positions, free: Bool[np.ndarray, "lane parameter"]) -> Heights:
         """The ends of climbs from these positions along the parameters of each that are free."""
-        here, slope, curvature = self.look(x)
-        damping, size = np.full(len(x), 1e-3), x.shape[1]
+        here, slope, curvature = self.look(x.copy())
+        damping, size, on = np.full(len(x), 1e-3), x.shape[1], np.arange(len(x))  # who still climbs
         for _ in range(STEPS):
-            scaled = self.spread[:, None] * curvature * self.spread
-            ridge = damping[:, None, None] * (np.eye(size) + scaled * np.eye(size))
-            both = free[:, :, None] & free[:, None, :]
+            scaled = self.spread[:, None] * curvature[on] * self.spread
+            ridge = damping[on, None, None] * (np.eye(size) + scaled * np.eye(size))
+            both = free[on][:, :, None] & free[on][:, None, :]
             system = np.where(both, scaled + ridge, np.eye(size))
-            step = np.linalg.solve(system, np.where(free, slope * self.spread, 0.0)[..., None])[..., 0]
+            step = np.linalg.solve(system, np.where(free[on], slope[on] * self.spread, 0.0)[..., None])[..., 0]
             step *= np.minimum(1.0, FARTHEST / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-12))
-            there, *bent = self.look(here.x + step * self.spread)
-            up = there.objective > here.objective
-            gained = np.where(up, there.objective - np.where(up, here.objective, 0.0), 0.0)
-            here = Heights(*(np.where(_along(up, old), new, old) for new, old in zip(there, here, strict=True)))
-            slope, curvature = (
-                np.where(_along(up, old), new, old) for new, old in zip(bent, (slope, curvature), strict=True)
-            )
-            damping = np.where(up, damping / 8, np.minimum(damping * 10 + 1e-3, 1e9))
-            if np.all(np.where(up, gained < ENOUGH, damping > 1e3)):
+            there, *bent = self.look(here.x[on] + step * self.spread)
+            up = there.objective > here.objective[on]
+            gained = np.where(up, there.objective - np.where(up, here.objective[on], 0.0), 0.0)
+            for new, old in zip((*there, *bent), (*here, slope, curvature), strict=True):
+                old[on[up]] = new[up]
+            damping[on] = np.where(up, damping[on] / 8, np.minimum(damping[on] * 10 + 1e-3, 1e9))
+            on = on[np.where(up, gained >= ENOUGH, damping[on] <= 1e3)]
+            if not len(on):
                 break
         return here
 
 
-def _along(up: np.ndarray, like: np.ndarray) -> np.ndarray:
-    return up.reshape(-1, *[1] * (like.ndim - 1))
-
-
 def profiles(
-    look: Look, axes: Axes, starts: Positions, num_points: int = 15, report: Report = lambda done, total: None
+    look: Look,
+    axes: Axes,
+    starts: Positions,
+    num_points: int = 15,
+    report: Report = lambda done, total: None,
+    passes: int = PASSES,
 ) -> tuple[list[Profile], Climber]:
     """The profiles that are shown of `axes`, at `num_points` values over the prior's central 99 %, the estimate among them.
 
-    `look` is `told` of the problem. The climb to the estimate begins at each of `starts`.
+    `look` is `told` of the problem. The climb to the estimate begins at each of `starts`; from there it goes `passes` times
+    outwards and back.
 
     Raises `ValueError` for fewer than `FEWEST_POINTS`.
     """
@@ -148,16 +149,16 @@ def profiles(
     kept = [climber.look(np.repeat(best[None], 2 * size, axis=0))[0]]
     for k in range(each):
         kept.append(climber.climb(_held(kept[-1].x, which, grid[:, k]), held))
-        report(k + 1, each * 2 * PASSES)
-    order = [*range(each - 1, -1, -1), *range(1, each + 1)] * PASSES
+        report(k + 1, each * 2 * passes)
+    order = [*range(each - 1, -1, -1), *range(1, each + 1)] * passes
     value = np.concatenate([best[which][:, None], grid], axis=1)
-    for number, k in enumerate(order[: each * (2 * PASSES - 1)]):
+    for number, k in enumerate(order[: each * (2 * passes - 1)]):
         inward = (number // each) % 2 == 0
         begin = _held(kept[k + 1 if inward else k - 1].x, which, value[:, k])
         kept[k] = _better(climber.climb(begin, held), kept[k])
         if k == 0:  # where both sides of a parameter begin
             kept[0] = _better(Heights(*(x.reshape(size, 2, -1)[:, ::-1].reshape(x.shape) for x in kept[0])), kept[0])
-        report(each + number + 1, each * 2 * PASSES)
+        report(each + number + 1, each * 2 * passes)
     x, counted = (np.stack([getattr(part, name) for part in kept], axis=1) for name in ("x", "counted"))
     merged = lambda part, i: np.concatenate([part[2 * i, :0:-1], part[2 * i + 1]])  # noqa: E731
     found = [_Line(int(k), merged(x, i), merged(counted, i)) for i, k in enumerate(own)]
@@ -201,7 +202,8 @@ class _Line(NamedTuple):
 
 def _better(one: Heights, other: Heights) -> Heights:
     up = one.objective > other.objective
-    return Heights(*(np.where(_along(up, old), new, old) for new, old in zip(one, other, strict=True)))
+    x = np.where(up[:, None], one.x, other.x)
+    return Heights(x, *(np.where(up, new, old) for new, old in zip(one[1:], other[1:], strict=True)))
 
 
 def highest(climber: Climber, starts: Positions) -> Float[np.ndarray, " parameter"]:

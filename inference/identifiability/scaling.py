@@ -44,21 +44,43 @@ def scaled(
     likelihood: Float[np.ndarray, "chain draw"],
 ) -> pd.DataFrame:
     """The table of `sensitivities`, from the draws of logarithms with their log-prior and log-likelihood."""
+    return _table(logs, {"prior": dict.fromkeys(logs, prior), "likelihood": dict.fromkeys(logs, _there(likelihood))})
+
+
+def each_scaled(
+    logs: dict[str, Float[np.ndarray, "chain draw"]],
+    priors: dict[str, Float[np.ndarray, "chain draw"]],
+    likelihood: Float[np.ndarray, "chain draw"],
+) -> pd.DataFrame:
+    """What `scaled` returns, where the prior of each alone is raised to a power: of many together the weights run off."""
+    return _table(logs, {"prior": priors, "likelihood": dict.fromkeys(logs, _there(likelihood))})
+
+
+def _there(likelihood: Float[np.ndarray, "chain draw"]) -> Float[np.ndarray, "chain draw"]:
+    there = np.isfinite(likelihood)  # or a draw that another device could solve
+    return np.where(there, likelihood, likelihood[there].min())
+
+
+def _table(
+    logs: dict[str, Float[np.ndarray, "chain draw"]], parts: dict[str, dict[str, Float[np.ndarray, "chain draw"]]]
+) -> pd.DataFrame:
     import arviz_stats as azs  # late: it takes long to import
 
-    there = np.isfinite(likelihood)  # a draw that another device could solve
-    parts = {"prior": prior, "likelihood": np.where(there, likelihood, likelihood[there].min())}
-    tree = azb.from_dict(
-        {"posterior": logs, "log_prior": {"all": parts["prior"]}, "log_likelihood": {"all": parts["likelihood"]}}
-    )
     table = pd.DataFrame(index=pd.Index(list(logs), name="parameter"))
-    for part, density in parts.items():
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # of tails that are too short to be smoothed: the weights are near one
-            found = azs.psense(tree, group=part)
-        table[f"{part}_sensitivity"] = [float(found[name]) for name in logs]
-        away = density - density.mean()
-        table[f"{part}_pull"] = [np.log(2) * float(np.mean(x * away)) / max(float(np.std(x)), 1e-300) for x in logs.values()]
+    for part, densities in parts.items():
+        found: dict[str, float] = {}
+        for density in {id(x): x for x in densities.values()}.values():  # all of one density at once
+            names = [name for name in logs if densities[name] is density]
+            tree = azb.from_dict({"posterior": {name: logs[name] for name in names}, f"log_{part}": {"all": density}})
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")  # of tails that are too short to be smoothed: the weights are near one
+                sensed = azs.psense(tree, group=part)
+            found |= {name: float(sensed[name]) for name in names}
+        table[f"{part}_sensitivity"] = [found[name] for name in logs]
+        away = {name: density - density.mean() for name, density in densities.items()}
+        table[f"{part}_pull"] = [
+            np.log(2) * float(np.mean(x * away[name])) / max(float(np.std(x)), 1e-300) for name, x in logs.items()
+        ]
     table["rests_on"] = [
         rests_on(p, q) for p, q in zip(table["prior_sensitivity"], table["likelihood_sensitivity"], strict=True)
     ]

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
-from numpyro.handlers import seed, substitute, trace
+from numpyro.distributions import LKJCholesky, Normal
 
 from ..population import Population
 from ..site import Values
@@ -120,16 +120,26 @@ def informed(
     return found.at[noise, noise].add(own).at[:, noise].add(both).at[noise, :].add(both.T), k, k @ b
 
 
-def heights(problem: Population, x: Place) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The log-density of the prior of what is shared, over its position, and the log-likelihood of the readings."""
+def heights(problem: Population, x: Place) -> tuple[Float[Array, " quantity"], Float[Array, ""]]:
+    """The log-density of the prior of each number that is shared, over its position, and the log-likelihood of the readings.
+
+    The numbers that a correlation is made of have one prior together.
+    """
     s, theta = parted(problem, x)
-    common = problem.sites.common
-    values = common.values(s)
-    found = trace(seed(substitute(problem.latent, values), jax.random.PRNGKey(0))).get_trace()
-    prior = sum((jnp.sum(found[name]["fn"].log_prob(values[name])) for name in common.parts), common.log_volume(s))
+    values, prior, begin = problem.sites.common.values(s), [], 0
+    for name, site in problem.sites.common.parts.items():
+        part, begin = s[begin : begin + site.size], begin + site.size
+        if name == "root":
+            together = LKJCholesky(len(effects(problem)), problem.variability.correlation).log_prob(values[name])
+            together += jnp.sum(site.transform.log_abs_det_jacobian(part, values[name]))
+            prior.append(jnp.full(site.size, together))
+        elif site.prior is None:
+            prior.append(Normal(jnp.array(site.centre), jnp.array(site.spread)).log_prob(part))
+        else:
+            prior.append(site.prior.distribution.log_prob(jnp.exp(part)) + part)
     log_f, okay = problem.read_at(values, theta)
     density = problem.noise.log_density(log_f, values, problem.data, problem.scatter)
-    return prior, jnp.where(jnp.all(okay), jnp.sum(problem.data.counted(density)), -jnp.inf)
+    return jnp.concatenate(prior), jnp.where(jnp.all(okay), jnp.sum(problem.data.counted(density)), -jnp.inf)
 
 
 def centre(problem: Population, values: Values) -> Float[Array, "subject parameter"]:
