@@ -10,6 +10,8 @@ which is exact for log-normal noise. This is the first-order conditional estimat
 (Wang, J Pharmacokinet Pharmacodyn 2007;34:575), linearised once.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,8 @@ from .information import Told, of_places
 from .shared import Place, centre, effects, informed, parted, spreading, straight
 
 BLOCK = 16  # positions side by side
-NEWTON = 4  # steps to the effects of the largest density; one where noise is log-normal
+NEWTON = 24  # steps to the effects of the largest density; one where noise is log-normal
+LEAST = 0.2
 
 
 class Fixed(eqx.Module):
@@ -67,18 +70,36 @@ def _height(problem: Population, fixed: Fixed, s: Array, z: Array) -> Float[Arra
     values = problem.sites.common.values(s)
     log_f = _moved(problem, fixed, values, z)
     bent = _bent(problem, fixed, values, log_f)
-    return _read(problem, values, log_f) - jnp.sum(z**2) / 2 - jnp.sum(jnp.linalg.slogdet(bent)[1]) / 2
+    return jnp.sum(_each(problem, values, log_f)) - jnp.sum(z**2) / 2 - jnp.sum(jnp.linalg.slogdet(bent)[1]) / 2
 
 
 def _best(problem: Population, fixed: Fixed, s: Array) -> Float[Array, "subject effect"]:
-    """The effects of the largest density, in units of their spread."""
+    """The effects of the largest density, in units of their spread, by Newton's steps, damped for each subject by itself.
+
+    A reading in a tail bends the other way; there `LEAST` of what is expected takes the place of its curvature.
+    """
     values = problem.sites.common.values(s)
     z = jnp.zeros((len(problem.cohort), len(effects(problem))))
-    rows, bent = _rows(problem, fixed, values), _bent(problem, fixed, values, _moved(problem, fixed, values, z))
-    for _ in range(NEWTON):
-        slope = jax.grad(lambda f: _read(problem, values, f))(_moved(problem, fixed, values, z))
-        z += jnp.linalg.solve(bent, (problem.by_subject(slope[:, None] * rows) - z)[..., None])[..., 0]
-    return z
+    rows, least = _rows(problem, fixed, values), LEAST * _weights(problem, values, _moved(problem, fixed, values, z))
+    eye = jnp.eye(z.shape[1])
+
+    def height(z: Array) -> Float[Array, " subject"]:
+        return problem.by_subject(_each(problem, values, _moved(problem, fixed, values, z))) - jnp.sum(z**2, axis=1) / 2
+
+    def step(_: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        z, here, damping = state
+        slope = jax.grad(lambda f: jnp.sum(_each(problem, values, f)))
+        log_f = _moved(problem, fixed, values, z)
+        up, bend = jax.jvp(slope, (log_f,), (jnp.ones_like(log_f),))
+        bent = problem.by_subject(jnp.einsum("oa,o,ob->oab", rows, jnp.maximum(-bend, least), rows))
+        bent += (1 + damping)[:, None, None] * eye
+        tried = z + jnp.linalg.solve(bent, (problem.by_subject(up[:, None] * rows) - z)[..., None])[..., 0]
+        there = height(tried)
+        better = there > here
+        damping = jnp.where(better, damping / 8, 4 * damping + 0.1)
+        return jnp.where(better[:, None], tried, z), jnp.where(better, there, here), damping
+
+    return jax.lax.fori_loop(0, NEWTON, step, (z, height(z), jnp.zeros(len(z))))[0]
 
 
 def _moved(problem: Population, fixed: Fixed, values: Values, z: Array) -> Float[Array, " obs"]:
@@ -97,13 +118,18 @@ def _rows(problem: Population, fixed: Fixed, values: Values) -> Float[Array, "ob
 
 def _bent(problem: Population, fixed: Fixed, values: Values, log_f: Array) -> Float[Array, "subject effect effect"]:
     """The expected curvature of the effects of every subject, in units of their spread."""
+    rows = _rows(problem, fixed, values)
+    each = jnp.einsum("oa,o,ob->oab", rows, _weights(problem, values, log_f), rows)
+    return jnp.eye(rows.shape[1]) + problem.by_subject(each)
+
+
+def _weights(problem: Population, values: Values, log_f: Array) -> Float[Array, " obs"]:
+    """The information of every reading about its log-prediction before the assay."""
     log_read, steep = jax.jvp(lambda f: problem.assays.read(f, values), (log_f,), (jnp.ones_like(log_f),))
-    weight = of_places(problem, values, log_read)
-    rows = steep[:, None] * _rows(problem, fixed, values)
-    return jnp.eye(rows.shape[1]) + problem.by_subject(jnp.einsum("oa,o,ob->oab", rows, weight, rows))
+    return steep**2 * of_places(problem, values, log_read)
 
 
-def _read(problem: Population, values: Values, log_f: Array) -> Float[Array, ""]:
-    """The log-likelihood of all readings where these are the log-predictions before the assays."""
+def _each(problem: Population, values: Values, log_f: Array) -> Float[Array, " obs"]:
+    """The log-likelihood of every reading where these are the log-predictions before the assays."""
     log_read = problem.assays.read(log_f, values)
-    return jnp.sum(problem.data.counted(problem.noise.log_density(log_read, values, problem.data, problem.scatter)))
+    return problem.data.counted(problem.noise.log_density(log_read, values, problem.data, problem.scatter))

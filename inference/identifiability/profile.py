@@ -27,7 +27,8 @@ LOOSE = 10.0
 STEPS = 25  # of a climb at most
 FEWEST_POINTS = 5
 PASSES = 2  # outwards and back; later ones find what lies in another valley
-ENOUGH = 1e-3  # a climb that gains less is at its end
+ENOUGH = 1e-3  # a climb that gains less is at its end, if its steps are hardly damped
+NEARLY = 1e-2
 FARTHEST = 1.0  # in standard deviations of the prior: the longest step along any parameter
 
 type Positions = Float[np.ndarray, "lane parameter"]
@@ -117,7 +118,7 @@ class Climber:
             for new, old in zip((*there, *bent), (*here, slope, curvature), strict=True):
                 old[on[up]] = new[up]
             damping[on] = np.where(up, damping[on] / 8, np.minimum(damping[on] * 10 + 1e-3, 1e9))
-            on = on[np.where(up, gained >= ENOUGH, damping[on] <= 1e3)]
+            on = on[np.where(up, (gained >= ENOUGH) | (damping[on] > NEARLY), damping[on] <= 1e3)]
             if not len(on):
                 break
         return here
