@@ -159,7 +159,7 @@ def pair_of(cfg: DictConfig, directions: pd.DataFrame) -> list[str]:
 
 def show(table: pd.DataFrame) -> None:
     """Print the numbers of everything that has a profile."""
-    heads = ("parameter", "log error (prior)", "contraction (expected)", "profile", "95 %", "prior / readings")
+    heads = ("parameter", "log error\n(prior)", "contraction\n(expected)", "profile", "95 %", "prior /\nreadings")
     view = sheet("identifiability", heads, ("parameter", "profile"))
     for row in records(table[table["profile"] != ""]):
         ends = (plain(x) if np.isfinite(x) else "..." for x in (row["profile_low"], row["profile_high"]))

@@ -27,7 +27,7 @@ def spectrum(values: Float[np.ndarray, "draw p"]) -> Figure:
     shown = np.maximum(values, FLOOR)
     aside = np.random.default_rng(0).uniform(-0.25, 0.25, values.shape)
     with styled():
-        figure, ax = plt.subplots(figsize=(1.6 + 0.62 * size, 3.9))
+        figure, ax = plt.subplots(figsize=(min(1.6 + 0.62 * size, 13.0), 3.9))
         ax.axhspan(FLOOR / 2, FLAT, color=GREY, alpha=0.18, lw=0)
         ax.axhline(FLAT, color=INK, lw=1.0, ls="--")
         ax.plot(np.arange(1, size + 1) + aside, shown, ".", ms=3, color=BLUE, alpha=0.35)
@@ -52,6 +52,8 @@ def profiled(found: Sequence[Profile], text: dict[str, dict[str, str]], table: p
             ax.plot(p.values, p.drop, "o-", ms=3, color=BLUE, mfc="white", lw=1.5, label="profile")
             ax.plot([p.estimate], [0], "^", ms=6, color=INK, label="largest likelihood", clip_on=False, zorder=4)
             ax.set(xscale="log", ylim=(0, 3 * DROP), title=p.kind, xlabel=symbol(text[p.name]))
+            if ":" in p.name:  # of a scale the symbol tells the number alone
+                ax.set_title(f"{p.name}\n{p.kind}", fontsize=8)
             ax.tick_params(axis="x", labelsize=8)
             plain_ticks(ax.xaxis, float(p.values[-1] / p.values[0]))
         for ax in axes[:, 0]:
