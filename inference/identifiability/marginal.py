@@ -6,8 +6,8 @@ Laplace's, about the effects $L\hat z$ of the largest density there, with the ex
 
 $$\ln p(y_i) \approx \ln p(y_i \mid \hat z) - \tfrac12 \hat z^\top\hat z - \tfrac12 \ln\det(1 + L^\top J_i^\top W_i J_i L),$$
 
-which is exact for log-normal noise. This is the first-order conditional estimate of pharmacometrics with its interaction
-(Wang, J Pharmacokinet Pharmacodyn 2007;34:575), linearised once.
+which is exact for log-normal noise and an assay without a background. This is the first-order conditional estimate of
+pharmacometrics with its interaction (Wang, J Pharmacokinet Pharmacodyn 2007;34:575), linearised once.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ from .shared import Place, centre, effects, informed, parted, spreading, straigh
 
 BLOCK = 16  # positions side by side
 NEWTON = 24  # steps to the effects of the largest density; one where noise is log-normal
-LEAST = 0.2
+LEAST = 0.2  # of its expected curvature, for a reading
 
 
 class Fixed(eqx.Module):
@@ -41,8 +41,6 @@ class Marginal:
     """`told` of what is shared at any positions of it, where solutions are linear about a place."""
 
     def __init__(self, problem: Population, place: Place):
-        self.problem = problem
-
         def fix(problem: Population, x: Array) -> Fixed:
             _, theta = parted(problem, x)
             log_f, jacobian, _ = problem.linearize(theta)
@@ -76,7 +74,7 @@ def _height(problem: Population, fixed: Fixed, s: Array, z: Array) -> Float[Arra
 def _best(problem: Population, fixed: Fixed, s: Array) -> Float[Array, "subject effect"]:
     """The effects of the largest density, in units of their spread, by Newton's steps, damped for each subject by itself.
 
-    A reading in a tail bends the other way; there `LEAST` of what is expected takes the place of its curvature.
+    A reading in a tail bends the other way: there `LEAST` of what is expected takes the place of its curvature.
     """
     values = problem.sites.common.values(s)
     z = jnp.zeros((len(problem.cohort), len(effects(problem))))
