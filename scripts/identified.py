@@ -117,29 +117,42 @@ def _many(cfg: DictConfig, it: Asked, ways: dict[str, Scenario], when: np.ndarra
     theta = flat.pop("theta") if "theta" in flat else np.asarray(individuals_of(problem, flat))
     at = shared.places(np.asarray(common.positions(flat)), theta)
     priors, likelihood = Everywhere(shared.heights, problem)(at, stage("scaling"))
-    positions = at[:, :size].reshape(*shape, size)
-    logs = {q.name: positions[..., k] for k, q in enumerate(which)}
+    logs = {q.name: at[:, k].reshape(shape) for k, q in enumerate(which)}
     alone = {q.name: np.asarray(priors)[:, k].reshape(shape) for k, q in enumerate(which)}
     power = scaling.each_scaled(logs, alone, np.asarray(likelihood).reshape(shape))
     middle = at.mean(axis=0)
     starts = np.concatenate([middle[None, :size], at[thinned(len(at), NUM_CLIMBS - 1), :size]])
     axes, on = _axes(problem, which, wide), stage("profiles")
     found, _ = profiles(Marginal(problem, middle), axes, starts, cfg.num_points, on, passes=1)  # of one valley
-    here = at[thinned(len(at), cfg.next.num_draws)] if cfg.next.at == "posterior" else prior[okay][: cfg.next.num_draws]
-    report = stage("next")
-    left = sensed(here)
-    known = np.where(np.asarray(left.okay)[:, None, None], np.asarray(left.left)[:, it.subject], np.nan)
-    own = np.exp(here[:, size:].reshape(len(here), len(problem.cohort), -1)[:, it.subject])
-    draws = dict(zip(problem.priors, own.T, strict=True))
-    draws |= {q.name: q.told(here[:, k]) for k, q in enumerate(which) if q.name in it.single.sampled and k >= len(draws)}
+    here = prior[okay] if cfg.next.at == "prior" else at[thinned(len(at), cfg.next.num_draws)]
+    here = here[: cfg.next.num_draws]
+    known, ahead = _next(cfg, it, sensed, here, ways, when, stage("next"))
     with blame():
-        ahead = futures.futures(cfg.next, it.single, ways, when, draws, report)
-        known, ahead = design.solved(known, ahead)
+        left, seen = design.solved(known, ahead)
     solves += len(prior) + len(at) + len(here) * (1 + len(ahead))
-    failed += int((~okay).sum()) + int((~left.okay).sum()) + sum(int((~x.okay).sum()) for x in ahead)
-    near = np.asarray(near.information)[okay]
-    told_at = positions.reshape(-1, size)
-    return Seen(which, common.centre, wide, prior[okay][:, :size], near, told_at, power, found, known, ahead, solves, failed)
+    failed += int((~okay).sum()) + int(np.isnan(known[:, 0, 0]).sum()) + sum(int((~x.okay).sum()) for x in ahead)
+    near, draws = np.asarray(near.information)[okay], at[:, :size]
+    return Seen(which, common.centre, wide, prior[okay][:, :size], near, draws, power, found, left, seen, solves, failed)
+
+
+def _next(
+    cfg: DictConfig,
+    it: Asked,
+    sensed: Everywhere[shared.Shared],
+    here: np.ndarray,
+    ways: dict[str, Scenario],
+    when: np.ndarray,
+    report: Callable[[int, int], None],
+) -> tuple[np.ndarray, list[design.Future]]:
+    """What all readings leave of the parameters of one subject at these places, and what candidates would tell there."""
+    problem: Any = it.problem
+    found, size = sensed(here), problem.sites.common.size
+    known = np.where(np.asarray(found.okay)[:, None, None], np.asarray(found.left)[:, it.subject], np.nan)
+    own = np.exp(here[:, size:].reshape(len(here), len(problem.cohort), -1)[:, it.subject])
+    noise = {q.name: q.told(here[:, k]) for k, q in enumerate(quantities(problem)) if q.name in problem.sampled}
+    draws = noise | dict(zip(problem.priors, own.T, strict=True))
+    with blame():
+        return known, futures.futures(cfg.next, it.single, ways, when, draws, report)
 
 
 def _axes(problem: ci.Population, which: list[Quantity], wide: np.ndarray) -> Axes:
