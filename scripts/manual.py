@@ -55,8 +55,8 @@ def groups(job: str) -> dict[str, str]:
     for line in text(job).splitlines():
         name, _, option = line.partition(": ")
         name = name.removeprefix("  - ").removeprefix("override ").split("@")[0].strip("/")
-        if line.startswith("  - groups@"):
-            found |= groups("groups")
+        if name.startswith("groups"):
+            found |= groups(name)
         elif line.startswith("  - ") and "@" not in line and option:
             found[name] = option.split("#")[0].strip()
     return found

@@ -225,6 +225,9 @@ def test_help_names_every_option_with_the_default_first():
     assert "sampler=        [nuts], chees" in told
     assert "experiment=     [none], cart_crs" in told
     assert groups("stability")["model"] == "network"
+    samplers = {"fit": "nuts", "identify": "independence", "calibrate": "independence_short"}
+    assert {job: groups(job)["sampler"] for job in samplers} == samplers
+    assert groups("identify") | {"sampler": "nuts"} == groups("fit")  # all but that are shared
 
 
 def completed(line, tmp_path, shell="bash"):
