@@ -185,4 +185,4 @@ def told(made: pd.DataFrame, drawn: replicates.Replicates, faults: list[str], cf
         soft_wrap=True,
     )
     head = "FAIL: " + "\n  - ".join(["", *faults]) if faults else "PASS"
-    console.print(head, style="bold red" if faults else "bold green", highlight=False, soft_wrap=True)
+    console.print(escape(head), style="bold red" if faults else "bold green", highlight=False, soft_wrap=True)

@@ -67,7 +67,11 @@ def main(cfg: DictConfig, folder: Path) -> int:
     with progress("leaving out") as report:
         left = {}
         for i, (name, fit) in enumerate(fits.items(), start=1):
-            left[name] = leave_out(fit.tree, problem_of(fit) if cfg.moment_match else None)
+            problem = problem_of(fit) if cfg.moment_match else None
+            try:
+                left[name] = leave_out(fit.tree, problem)
+            except ValueError as error:
+                raise BadConfig(f"readings cannot be left out of {name}: {error}") from error
             report(i, len(fits))
     rows = compared(fits, left, table)
     each = by_reading(left, table)

@@ -1,6 +1,7 @@
 """Fits beside each other: a reading left out by weights is one left out by a fit, and what differs is told."""
 
 import json
+from pathlib import Path
 
 import arviz_stats as azs
 import numpy as np
@@ -21,6 +22,7 @@ from cytostorm.scripts.cli import run
 from cytostorm.scripts.diff import Fit, of_subjects
 
 RNG = np.random.default_rng(4)
+DECAY = Path(__file__).parent / "own" / "decay.py"
 NUM, DRAWS = 12, 4000
 
 
@@ -193,6 +195,39 @@ def test_populations_are_compared_by_left_out_subjects(tmp_path):
     alone = Fit(tmp_path, OmegaConf.create(), tree(np.ones(4)))
     for other in (others, fewer, alone):
         assert of_subjects({"one": one, "other": other}) is None
+
+
+def test_a_population_tells_how_its_readings_scatter_in_the_place_of_sizes_of_groups():
+    """Of two populations scatter must agree; beside a fit of one subject it is not asked for."""
+    plain, one, two = (tree(np.ones(3)) for _ in range(3))
+    for found, scatter in ((one, 1.0), (two, 0.5)):
+        told = found["constant_data"].to_dataset().drop_vars(["n", "spread"])
+        found["constant_data"] = told.assign(scatter=("obs_id", np.full(3, scatter)))
+    for fits in ({"one": one, "again": one}, {"plain": plain, "two": two}):
+        table, lost = common(fits)
+        assert (len(table), lost) == (3, [])
+    with pytest.raises(ValueError, match=r"scatter of il6 of A at 0 h is 1 in one and 0.5 in two"):
+        common({"one": one, "two": two})
+
+
+@pytest.mark.slow
+def test_fits_of_a_population_are_compared_from_their_folders(tmp_path):
+    """Six people who remove a tracer alike, fitted with two priors: by readings and by people."""
+    rows = [f"S{i},{t},tracer,{(10 + i) * np.exp(-0.3 * t):.3g},mg/L" for i in range(6) for t in (1, 2, 4, 6)]
+    (tmp_path / "t.csv").write_text("\n".join(["subject,time_h,analyte,value,unit", *rows]) + "\n")
+    asked = ["experiment=own", f"model.path={DECAY}", "data=cohort", f"data.path={tmp_path / 't.csv'}"]
+    asked += ["+variability._target_=cytostorm.inference.Variability", "+variability.effects.k.centred=true"]
+    asked += ["sampler=nuts_population", "sampler.num_draws=200", "report=false"]
+    for name, omega in {"narrow": 0.1, "wide": 0.3}.items():
+        effect = f"+variability.effects.k.omega={{median: {omega}, fold: 2.0}}"
+        assert run(["fit", *asked, effect, f"hydra.run.dir={tmp_path / name}"]) == 0
+    folders = ",".join(str(tmp_path / name) for name in ("narrow", "wide"))
+    assert run(["diff", f"fits=[{folders}]", f"own={DECAY}", f"hydra.run.dir={tmp_path / 'out'}"]) == 0
+    rows = pd.read_csv(tmp_path / "out" / "comparison.csv", index_col="fit")
+    subjects = pd.read_csv(tmp_path / "out" / "subjects.csv", index_col=0)
+    assert set(rows.index) == set(subjects.index) == {"narrow", "wide"}
+    assert np.isfinite(rows["elpd"]).all()
+    assert len(pd.read_csv(tmp_path / "out" / "readings.csv")) == 24
 
 
 @pytest.fixture(scope="module")

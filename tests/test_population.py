@@ -649,6 +649,15 @@ def test_the_table_of_a_population_has_the_spread_of_each_effect(cohort_run):
     assert set(pd.read_csv(cohort_run / "individuals.csv")["subject"]) == {"S0", "S1", "S2"}
 
 
+def test_a_fit_whose_draws_hardly_differ_is_not_compared_but_refused_in_words(cohort_run, tmp_path, capsys):
+    from cytostorm.scripts.cli import run
+
+    assert run(["diff", f"fits={{one: {cohort_run}, two: {cohort_run}}}", f"hydra.run.dir={tmp_path / 'out'}"]) == 2
+    error = capsys.readouterr().err
+    assert "readings cannot be left out of one: hardly a draw differs" in error
+    assert "Traceback" not in error
+
+
 def test_the_report_of_a_population_shows_every_subject(cohort_run):
     text = (cohort_run / "report.html").read_text()
     views = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])

@@ -8,19 +8,19 @@ import pandas as pd
 import xarray as xr
 
 KEY = ["subject", "analyte", "time_h", "again"]
-KNOWN = ("value", "cens", "limit", "n", "spread")  # of a reading
+KNOWN = ("value", "cens", "limit", "n", "spread", "scatter")  # of a reading; a population's means of groups scatter less
 
 
 def readings(tree: xr.DataTree) -> Any:
     """The readings of a fit, by subject, analyte, time and how often there was one before at that time.
 
-    Columns: value, cens, limit, n, spread, and `row`, the place in the tree.
+    Columns: value, cens, limit, and n and spread or scatter, whichever its tree tells; and `row`, the place in the tree.
     """
     seen, known = tree["observed_data"].to_dataset(), tree["constant_data"].to_dataset()
     table = pd.DataFrame(
         {"subject": seen["subject"].values, "analyte": seen["analyte"].values, "time_h": seen["time"].values}
         | {"value": seen["y"].values, "row": np.arange(seen.sizes["obs_id"])}
-        | {name: known[name].values for name in KNOWN[1:]}
+        | {name: known[name].values for name in KNOWN[1:] if name in known}
     )
     table["again"] = table.groupby(KEY[:3]).cumcount()
     return table.set_index(KEY).sort_index()
@@ -57,7 +57,7 @@ def common(trees: Mapping[str, xr.DataTree], analytes: list[str] | None = None) 
 
 def _same(a: pd.DataFrame, b: pd.DataFrame, first: str, other: str) -> None:
     """Raise `ValueError` where what is known of a reading differs."""
-    for column in KNOWN:
+    for column in [name for name in KNOWN if name in a and name in b]:
         x, y = a[column].to_numpy(float), b[column].to_numpy(float)
         if (differ := ~np.isclose(x, y, rtol=1e-9, atol=0.0, equal_nan=True)).any():
             at = int(np.argmax(differ))

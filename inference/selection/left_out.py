@@ -37,12 +37,18 @@ class LeftOut(NamedTuple):
 
 
 def leave_out(tree: xr.DataTree, problem: Problem | None = None) -> LeftOut:
-    """Every reading left out in turn, from the tree of a fit; with the problem of it, draws are moved where they must be."""
+    """Every reading left out in turn, from the tree of a fit; with the problem of it, draws are moved where they must be.
+
+    Raises `ValueError` where so few draws differ that weights have no tail.
+    """
     import arviz_stats as azs  # late: it takes long to import
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of large k, which is returned
-        found: Any = azs.loo(tree, pointwise=True, var_name="y")
+        try:
+            found: Any = azs.loo(tree, pointwise=True, var_name="y")
+        except ValueError as error:
+            raise ValueError(f"hardly a draw differs from the next ({error}): fit again with more of them") from error
         plain = np.asarray(found.pareto_k)
         if problem is not None and (plain > PARETO_K).any():
             options = _functions(tree, problem) | {"var_name": "y", "k_threshold": PARETO_K, "pointwise": True}
