@@ -126,6 +126,7 @@ def test_the_likelihood_of_what_is_shared_is_that_of_the_normal_distribution_of_
     np.testing.assert_allclose(found.information[0], seen(problem, point[None]).information[0], rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_likelihood_of_what_is_shared_has_its_slope_with_other_noise_and_censored_readings():
     """Laplace's: but for how the curvature turns as the best effects move, which costs a climb a hundredth of a nat."""
     problem = unlike(nu=4.0, censored=True)
