@@ -12,7 +12,7 @@ import numpyro
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.handlers import seed, substitute
 
-from cytostorm.models import Solver, constant, quantities, replace
+from cytostorm.models import Solver, replace
 
 from .arguments import jitted
 from .assay import Assays
@@ -241,13 +241,13 @@ class Population(eqx.Module):
             reading = Reading(self.noise, log_f, values, self.data, self.scatter)
             numpyro.sample("y", reading, obs=jnp.asarray(self.data.value))
 
-    def alone(self, subject: Subject) -> Problem:
-        """The readings of one subject as a problem of its own, whose prior is that of the medians."""
-        arm, known = self.arm(subject), quantities(self.arm(subject).model)
-        own = {n: x for n, x in subject.covariates.items() if n in known and n not in self.priors}
-        data = dataclasses.replace(subject.data, n=np.zeros_like(subject.data.n)).sorted_out()
-        model = replace(arm.model, {name: constant(x) for name, x in own.items()})
-        return Problem(model, subject.under(arm.scenario), data, self.priors, self.noise, self.solver)
+    def alone(self, number: int) -> Problem:
+        """The readings of the subject of this number as a problem of its own, whose priors are those of the medians."""
+        subject = self.cohort.subjects[number]
+        part = next(p for p in self.panels if number in p.members)
+        model = replace(part.model, {name: x[part.members.index(number)] for name, x in part.known.items()})
+        data = self.data.rows(self.owner == number).sorted_out()
+        return Problem(model, subject.under(self.arm(subject).scenario), data, self.priors, self.noise, self.solver)
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Symbol, unit and meaning of every sampled scalar."""

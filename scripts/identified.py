@@ -12,12 +12,12 @@ from omegaconf import DictConfig
 import cytostorm.inference as ci
 from cytostorm.inference.identifiability import design, scaling, shared
 from cytostorm.inference.identifiability.information import Everywhere, told
-from cytostorm.inference.identifiability.marginal import Marginal
-from cytostorm.inference.identifiability.profile import Axes, Profile, axes_of, profiles
+from cytostorm.inference.identifiability.marginal import Marginal, axes_of_shared
+from cytostorm.inference.identifiability.profile import Profile, axes_of, profiles
 from cytostorm.inference.keys import branches, root
 from cytostorm.inference.population_tree import individuals_of
 from cytostorm.inference.prediction.redraw import posterior_draws
-from cytostorm.inference.quantities import PARTIAL, Quantity, of_prior, quantities, width
+from cytostorm.inference.quantities import Quantity, of_prior, quantities, width
 from cytostorm.inference.samplers import thinned
 from cytostorm.models import Scenario
 
@@ -122,8 +122,8 @@ def _many(cfg: DictConfig, it: Asked, ways: dict[str, Scenario], when: np.ndarra
     power = scaling.each_scaled(logs, alone, np.asarray(likelihood).reshape(shape))
     middle = at.mean(axis=0)
     starts = np.concatenate([middle[None, :size], at[thinned(len(at), NUM_CLIMBS - 1), :size]])
-    axes, on = _axes(problem, which, wide), stage("profiles")
-    found, _ = profiles(Marginal(problem, middle), axes, starts, cfg.num_points, on, passes=1)  # of one valley
+    look, on = Marginal(problem, middle), stage("profiles")
+    found, _ = profiles(look, axes_of_shared(problem, wide), starts, cfg.num_points, on, passes=1)  # of one valley
     here = prior[okay] if cfg.next.at == "prior" else at[thinned(len(at), cfg.next.num_draws)]
     here = here[: cfg.next.num_draws]
     known, ahead = _next(cfg, it, sensed, here, ways, when, stage("next"))
@@ -153,13 +153,6 @@ def _next(
     draws = noise | dict(zip(problem.priors, own.T, strict=True))
     with blame():
         return known, futures.futures(cfg.next, it.single, ways, when, draws, report)
-
-
-def _axes(problem: ci.Population, which: list[Quantity], wide: np.ndarray) -> Axes:
-    """What subjects share, whose correlations have no profile and keep their prior, as noise does."""
-    names, positive = [q.name for q in which], np.array([q.name.split("[")[0] != PARTIAL for q in which])
-    noise = np.array([name in problem.sampled and name not in problem.priors for name in names])
-    return Axes(names, problem.sites.common.centre, wide, positive & ~noise, positive)
 
 
 def _enough(okay: Any) -> np.ndarray:

@@ -105,7 +105,7 @@ def asked(cfg: DictConfig) -> Asked:
         raise BadConfig(f"`subject` is {label}, who is not of the population; choose from: {', '.join(labels)}")
     number = labels.index(label)
     with blame():
-        single = problem.alone(problem.cohort.subjects[number])
+        single = problem.alone(number)
     return Asked(problem, single, number, sampler, tree, one.trigger.get("horizon_h"))
 
 

@@ -14,8 +14,8 @@ from scipy.stats import multivariate_normal, norm
 from cytostorm.inference import Arm, Cohort, Covariate, Effect, LogNormal, Population, Prior, Priors, Variability
 from cytostorm.inference.identifiability import shared
 from cytostorm.inference.identifiability.information import Everywhere
-from cytostorm.inference.identifiability.marginal import Marginal
-from cytostorm.inference.identifiability.profile import Axes, profiles
+from cytostorm.inference.identifiability.marginal import Marginal, axes_of_shared
+from cytostorm.inference.identifiability.profile import profiles
 from cytostorm.inference.quantities import of_prior, quantities
 from cytostorm.models import Minimal, Scenario, bolus
 
@@ -142,8 +142,7 @@ def test_the_profile_of_a_spread_that_nothing_tells_is_open_below():
     """People who are all alike: their median has a parabola, their spread may be nothing."""
     problem = hierarchy([VALUES] * PEOPLE, Effect(Prior(0.4, 5.0)))
     (point,), common = places(problem, 1), problem.sites.common
-    names, every = [q.name for q in quantities(problem)], np.ones(2, bool)
-    axes = Axes(names, common.centre, common.spread, every, every)
+    axes = axes_of_shared(problem, common.spread)
     (median, omega), _ = profiles(Marginal(problem, point), axes, common.centre[None], 9)
     assert (median.name, median.kind) == ("w", "bounded")
     assert (omega.name, omega.kind) == ("omega[w]", "bounded above")
@@ -151,6 +150,29 @@ def test_the_profile_of_a_spread_that_nothing_tells_is_open_below():
     error = 0.5 / np.sqrt(PEOPLE * len(VALUES))
     mean = np.log(VALUES).mean()
     np.testing.assert_allclose(np.log([median.low, median.high]), mean + np.array([-1, 1]) * 1.96 * error, atol=0.05)
+
+
+def test_what_may_be_negative_has_no_profile():
+    """A position holds the logarithm of what has one; noise and correlations alone keep their priors."""
+    problem = unlike()
+    axes = axes_of_shared(problem, problem.sites.common.spread)
+    told = {name: (bool(shown), bool(loose)) for name, shown, loose in zip(axes.names, axes.shown, axes.loose, strict=True)}
+    assert told["k_l"] == told["omega[u0]"] == told["assay[two:il6]"] == (True, True)
+    assert told["sigma_il6"] == (True, False)
+    assert told["partial_correlation[u0~k_l]"] == (False, False)
+    assert told["beta_k_l_weight"] == (False, True)
+
+
+def test_a_subject_alone_is_predicted_as_in_its_population():
+    problem = unlike()
+    (x,) = places(problem, 1)
+    theta = jnp.asarray(x[problem.sites.common.size :].reshape(len(problem.cohort), -1))
+    log_f, _, _ = problem.linearize(theta)
+    for number in (0, 3):
+        single = problem.alone(number)
+        own, okay = single.read(dict(zip(problem.priors, jnp.exp(theta[number]), strict=True)))
+        assert okay
+        np.testing.assert_allclose(own, log_f[problem.owner == number], rtol=1e-4)
 
 
 def test_heights_are_those_of_the_program():

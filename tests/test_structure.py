@@ -150,7 +150,7 @@ ORDER["inference/decisions"] = [
 ]
 ORDER["inference/warning"] = ["arriving", "alarm", "rivals", "scores", "replay", "warning_figures"]
 ORDER["inference/identifiability"] = [
-    *("information", "shared", "marginal", "directions", "profile", "scaling", "design", "findings"),
+    *("information", "shared", "directions", "profile", "marginal", "scaling", "design", "findings"),
     "identifiability_figures",
 ]
 ORDER["inference/calibration"] = ["replicates", "ranks", "fits", "findings", "calibration_figures"]

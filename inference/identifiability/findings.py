@@ -117,7 +117,7 @@ def said(tables: Mapping[str, pd.DataFrame], most: int = 6) -> list[str]:
     table = tables["identifiability"]
     lines = [f"{row['parameter']}: {row['verdict']}" for row in records(table[table["profile"] != ""])]
     if rest := np.count_nonzero(table["profile"] == ""):
-        lines.append(f"{rest} correlations between subjects, which have no profile, are in identifiability.csv")
+        lines.append(f"{rest} correlations and coefficients, which have no profile, are in identifiability.csv")
     told_of = (tables["singular_values"] > FLAT).sum(axis=1)
     size = tables["singular_values"].shape[1]
     lines.append(

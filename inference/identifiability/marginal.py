@@ -17,11 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from numpyro.distributions.transforms import CorrCholeskyTransform
 
 from ..arguments import by_blocks, jitted
 from ..population import Population
+from ..quantities import quantities
 from ..site import Values
 from .information import Told, of_places
+from .profile import Axes
 from .shared import Place, centre, effects, informed, parted, spreading, straight
 
 BLOCK = 16  # positions side by side
@@ -52,6 +55,18 @@ class Marginal:
     def __call__(self, points: Float[np.ndarray, "point quantity"]) -> Told:
         """What is told at each position, along a leading axis."""
         return by_blocks(lambda index: self._program(self._fixed, points[index]), len(points), BLOCK)
+
+
+def axes_of_shared(problem: Population, spread: Float[np.ndarray, " quantity"]) -> Axes:
+    """What subjects share, where the prior has this spread: noise and correlations keep their priors.
+
+    What may be negative, a correlation or a coefficient, has no profile.
+    """
+    which = quantities(problem)
+    noise = np.array([q.name in problem.sampled and q.name not in problem.priors for q in which])
+    correlation = np.array([q.transform is CorrCholeskyTransform for q in which])
+    shown = np.array([q.positive for q in which])
+    return Axes([q.name for q in which], problem.sites.common.centre, spread, ~noise & ~correlation, shown)
 
 
 def told(problem: Population, fixed: Fixed, s: Float[Array, " quantity"]) -> Told:
